@@ -1,0 +1,82 @@
+"""What the decoding processes are asked for and hand back: crops or windows, and where they came from."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bentos.contract import Box, Reason
+
+ResizeFilter = Literal["nearest", "bilinear", "bicubic", "area", "lanczos"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CropShape:
+    """Input of an image model or frame encoder: pixels of the crop, resize filter, and margin round a face.
+
+    `margin` is the share of the face's longer side that is added on every side before the square is cut.
+    """
+
+    height: int
+    width: int
+    resize_filter: ResizeFilter
+    margin: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedCrop:
+    """Where crop number `index` of the batch comes from; `confidence` is 0 for a centre crop, which is no face."""
+
+    index: int
+    box: Box
+    confidence: float
+    time_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedImage:
+    """A decoded picture: `crops` is uint8 RGB [N, H, W, 3] with N ≥ 1; width and height in pixels, upright."""
+
+    crops: NDArray[np.uint8]
+    faces: tuple[PreparedCrop, ...]
+    faces_found: int
+    width: int
+    height: int
+    format: str
+    reasons: tuple[Reason, ...]
+    decode_ms: float
+    faces_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedVideo:
+    """Sampled frames of a video: `crops` is uint8 RGB [M, H, W, 3], M ≥ 1; each track lists its crops in time order."""
+
+    crops: NDArray[np.uint8]
+    tracks: tuple[tuple[PreparedCrop, ...], ...]
+    faces_found: int
+    frames_sampled: int
+    width: int
+    height: int
+    duration_s: float
+    codec: str
+    reasons: tuple[Reason, ...]
+    unscored: tuple[Reason, ...]
+    decode_ms: float
+    faces_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedAudio:
+    """Windows of a clip: `windows` is float32 [N, S] in [-1, 1], 16 kHz mono, N ≥ 1; `spans` in seconds."""
+
+    windows: NDArray[np.float32]
+    spans: tuple[tuple[float, float], ...]
+    duration_s: float
+    sample_rate: int
+    channels: int
+    codec: str
+    reasons: tuple[Reason, ...]
+    unscored: tuple[Reason, ...]
+    decode_ms: float

@@ -1,0 +1,1 @@
+"""The gateway: accounts, API keys, limits, detections and their history, over HTTP."""

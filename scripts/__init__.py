@@ -1,0 +1,1 @@
+"""The command line, the embedded stack, a model's life, the demo weights and the measurements."""
