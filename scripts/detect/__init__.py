@@ -1,0 +1,1 @@
+"""`bonafide detect`: send files to the gateway and show its verdicts."""

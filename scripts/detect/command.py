@@ -1,0 +1,101 @@
+"""The `bonafide detect` command: expands its arguments, sends a few files at a time, shows what came back."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import aiohttp
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from scripts.detect.client import Options, Outcome, detect
+from scripts.detect.rendering import as_record, as_table
+from scripts.detect.sources import MissingSourceError, Source, find_sources
+
+EXIT_NO_VERDICT: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_FAKE_FOUND: Final = 3
+
+
+def detect_command(
+    files: Annotated[list[str], typer.Argument(help="Files, folders (searched recursively), or - for standard input.")],
+    url: Annotated[str, typer.Option(envvar="BONAFIDE_URL", help="Address of the gateway.")] = "http://127.0.0.1:8000",
+    key: Annotated[
+        str | None,
+        typer.Option(envvar="BONAFIDE_API_KEY", help="API key. Default: the local one that `bonafide up` wrote."),
+    ] = None,
+    modality: Annotated[
+        str | None, typer.Option(help="image, video or audio. Default: found from the content.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Model to ask. Default: the default of the modality.")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, max=64, help="Files under way at once.")] = 4,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for one file.")] = 300.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line instead of a table.")] = False,
+    fail_on_fake: Annotated[bool, typer.Option(help="Exit with 3 when a file is judged FAKE.")] = False,
+) -> None:
+    """Ask for verdicts on files.
+
+    Exit status: 0 when every file got a verdict, 1 when one did not, 2 when the call itself is wrong, and with
+    --fail-on-fake 3 when every file got a verdict and one of them is FAKE.
+
+    Example: bonafide detect holiday.jpg interview.mp4 recordings/
+    """
+    errors = Console(stderr=True)
+    try:
+        sources = find_sources(files, sys.stdin.buffer)
+    except MissingSourceError as error:
+        errors.print(f"[red]{error}[/]")
+        raise typer.Exit(EXIT_USAGE) from error
+    options = Options(url=url, key=key or _local_key(errors), modality=modality, model=model, timeout_s=timeout)
+    outcomes = asyncio.run(_detect_all(sources, options, concurrency, errors))
+    if as_json:
+        for outcome in outcomes:
+            print(json.dumps(as_record(outcome)))
+    else:
+        Console().print(as_table(outcomes))
+    if any(outcome.detection is None for outcome in outcomes):
+        raise typer.Exit(EXIT_NO_VERDICT)
+    if fail_on_fake and any(outcome.detection and outcome.detection["verdict"] == "FAKE" for outcome in outcomes):
+        raise typer.Exit(EXIT_FAKE_FOUND)
+
+
+async def _detect_all(sources: Sequence[Source], options: Options, concurrency: int, errors: Console) -> list[Outcome]:
+    """Send the sources, at most `concurrency` at once; the outcomes are in the order of the sources."""
+    gate = asyncio.Semaphore(concurrency)
+    progress = Progress(
+        TextColumn("detecting"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=errors,
+        transient=True,
+        disable=not errors.is_terminal,
+    )
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=concurrency)) as session:
+        with progress:
+            bar = progress.add_task("detecting", total=len(sources))
+
+            async def one(source: Source) -> Outcome:
+                async with gate:
+                    outcome = await detect(session, source, options)
+                progress.advance(bar)
+                return outcome
+
+            return list(await asyncio.gather(*(one(source) for source in sources)))
+
+
+def _local_key(errors: Console) -> str:
+    """The key of the local account, from the data folder of the platform that runs here."""
+    file = Path(os.environ.get("BONAFIDE_HOME", ".bonafide")) / "api-key"
+    try:
+        return file.read_text().strip()
+    except OSError as error:
+        errors.print(
+            f"[red]No API key: set BONAFIDE_API_KEY or pass --key (and {file} cannot be read: {error.strerror}).[/]"
+        )
+        raise typer.Exit(EXIT_USAGE) from error
