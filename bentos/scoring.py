@@ -1,0 +1,84 @@
+"""From the scores of a medium's parts to one score of the medium. All scores are calibrated p_fake in [0, 1].
+
+Every rule here is monotone (no part's score can rise and the medium's fall), does not depend on the order of the
+parts, gives a single part's own score back, and stays between the lowest and the highest part.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bentos.contract import TrackScore
+
+AUDIO_TOP_SHARE: Final = 0.25
+"""Share of an audio clip's windows, the most suspicious ones, that its score is made of."""
+
+_LOGIT_BOUND: Final = 1e-6
+"""Scores closer than this to 0 or 1 count as this close, so that one certain window cannot outweigh all others."""
+
+
+def score_image(face_scores: Sequence[float]) -> float:
+    """Return the score of a picture: that of its most suspicious face, since one swapped face makes it a forgery.
+
+    Args:
+        face_scores: p_fake of each scored face (or of the centre crop), at least one.
+    """
+    return max(face_scores)
+
+
+def score_video(tracks: Sequence[TrackScore]) -> float:
+    """Return the score of a video: that of its most suspicious track, for the same reason as in a picture.
+
+    Args:
+        tracks: The followed faces (or the centre of the frames), at least one.
+    """
+    return max(track.p_fake for track in tracks)
+
+
+def score_audio(window_scores: Sequence[float]) -> float:
+    """Return the score of an audio clip: the mean of the log-odds of its most suspicious quarter of windows.
+
+    Forged speech is often spliced into genuine speech (Zhang et al., 2023, "The PartialSpoof Database and
+    Countermeasures for the Detection of Short Fake Speech Segments Embedded in an Utterance"), so a mean over all
+    windows would drown it; but the single highest of hundreds of windows is an outlier of the model more often than a
+    forgery, and more so the longer the clip. A mean over the top share is between the two. Log-odds are averaged
+    rather than probabilities because they keep the weight of scores near 0 and 1 (Satopää et al., 2014, "Combining
+    multiple probability predictions using a simple logit model").
+
+    Args:
+        window_scores: p_fake of each window, at least one.
+    """
+    top = np.sort(np.asarray(window_scores, dtype=np.float64))[-math.ceil(len(window_scores) * AUDIO_TOP_SHARE) :]
+    odds = np.clip(top, _LOGIT_BOUND, 1 - _LOGIT_BOUND)
+    mean = float(np.mean(np.log(odds) - np.log1p(-odds)))
+    # The bounds undo the clipping at 0 and 1 and the last digit's rounding.
+    return min(max(1 / (1 + math.exp(-mean)), float(top[0])), float(top[-1]))
+
+
+def stack_tracks(
+    features: NDArray[np.float32], tracks: Sequence[Sequence[int]], *, frames: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Lay the features of each track's crops out as one batch of sequences for the video head.
+
+    Args:
+        features: Encoder output of all crops, float32 [M, D].
+        tracks: For each of K tracks the indices of its crops in time order, at most `frames` of them.
+        frames: Time steps T that the head takes.
+
+    Returns:
+        The features float32 [K, T, D], padded with zeros at the end, and the mask float32 [K, T], 1 where a frame is.
+
+    Raises:
+        ValueError: A track is empty or longer than the head takes.
+    """
+    sequences = np.zeros((len(tracks), frames, features.shape[1]), dtype=np.float32)
+    mask = np.zeros((len(tracks), frames), dtype=np.float32)
+    for row, indices in enumerate(tracks):
+        if not 0 < len(indices) <= frames:
+            raise ValueError(f"A track has {len(indices)} crops; the head takes 1 to {frames}.")
+        sequences[row, : len(indices)] = features[list(indices)]
+        mask[row, : len(indices)] = 1
+    return sequences, mask

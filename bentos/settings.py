@@ -1,0 +1,65 @@
+"""What a Bento is told by its environment: addresses, secrets, limits. Secrets have no default that works."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bentos.contract import Modality
+
+MEBIBYTE = 1024 * 1024
+
+
+class BentoSettings(BaseSettings):
+    """Settings of every Bento, from environment variables that begin with `BONAFIDE_`."""
+
+    model_config = SettingsConfigDict(env_prefix="BONAFIDE_", frozen=True, extra="ignore")
+
+    home: Path = Path(".bonafide")
+    spool: Path | None = None
+    triton_address: str = "127.0.0.1:8101"
+    model_repository: str = "model_repository"
+    bento_token: SecretStr = Field(min_length=32)
+    reference_key: SecretStr = Field(min_length=32)
+
+    image_max_bytes: int = Field(default=10 * MEBIBYTE, gt=0)
+    video_max_bytes: int = Field(default=100 * MEBIBYTE, gt=0)
+    audio_max_bytes: int = Field(default=50 * MEBIBYTE, gt=0)
+    image_max_pixels: int = Field(default=50_000_000, gt=0)
+    video_max_seconds: float = Field(default=600, gt=0)
+    audio_max_seconds: float = Field(default=1800, gt=0)
+
+    image_deadline_s: float = Field(default=30, gt=0, le=3600)
+    video_deadline_s: float = Field(default=300, gt=0, le=3600)
+    audio_deadline_s: float = Field(default=300, gt=0, le=3600)
+
+    media_processes: int = Field(default=2, ge=1, le=64)
+    media_memory_mb: int = Field(default=1024, ge=128)
+    bento_max_calls: int = Field(default=128, ge=64)
+    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
+
+    @property
+    def spool_folder(self) -> Path:
+        """The folder of large media that the gateway refers to and large bodies wait in."""
+        return self.spool or self.home / "spool"
+
+    def max_bytes(self, modality: Modality) -> int:
+        """Return the largest medium of this kind, in bytes."""
+        return {
+            Modality.IMAGE: self.image_max_bytes,
+            Modality.VIDEO: self.video_max_bytes,
+            Modality.AUDIO: self.audio_max_bytes,
+        }[modality]
+
+    def deadline_s(self, modality: Modality) -> float:
+        """Return the longest that a call of this kind may take, in seconds."""
+        return {
+            Modality.IMAGE: self.image_deadline_s,
+            Modality.VIDEO: self.video_deadline_s,
+            Modality.AUDIO: self.audio_deadline_s,
+        }[modality]
+
+
+def load_settings() -> BentoSettings:
+    """Read the environment. Raises `pydantic.ValidationError` where a secret is missing or a value is out of bounds."""
+    return BentoSettings()  # pyright: ignore[reportCallIssue]  # The secrets come from the environment.

@@ -1,0 +1,62 @@
+"""The last step of a detection: from a score and a card's thresholds to what the caller is told. Pure."""
+
+from collections.abc import Iterable
+
+from bentos.cards import Card
+from bentos.contract import Detection, Evidence, Reason, Thresholds, Timings, Verdict
+from bentos.errors import BrokenModelError
+
+
+def decide(p_fake: float, thresholds: Thresholds) -> Verdict:
+    """Return the verdict: REAL below `low`, FAKE from `high` on, UNCERTAIN between them."""
+    if p_fake >= thresholds.high:
+        return Verdict.FAKE
+    if p_fake < thresholds.low:
+        return Verdict.REAL
+    return Verdict.UNCERTAIN
+
+
+def confidence(p_fake: float) -> float:
+    """Return 100 * max(p_fake, 1 - p_fake) with two decimals: 50 to 100, whatever the verdict."""
+    return round(100 * max(p_fake, 1 - p_fake), 2)
+
+
+def unite_reasons(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
+    """Return the reasons in order, each code once."""
+    first: dict[str, Reason] = {}
+    for reason in reasons:
+        first.setdefault(reason.code, reason)
+    return tuple(first.values())
+
+
+def conclude(
+    *,
+    card: Card,
+    p_fake: float,
+    evidence: Evidence,
+    reasons: tuple[Reason, ...],
+    unscored: tuple[Reason, ...] = (),
+    timings: Timings,
+) -> Detection:
+    """Return the answer of a Bento; it is marked partial where a part could not be scored.
+
+    Raises:
+        BrokenModelError: The card has no thresholds, so that no verdict can be given.
+    """
+    if card.thresholds is None:
+        raise BrokenModelError(f"The card of {card.model} has no thresholds.")
+    return Detection(
+        modality=card.modality,
+        verdict=decide(p_fake, card.thresholds),
+        p_fake=p_fake,
+        confidence=confidence(p_fake),
+        reasons=unite_reasons(reasons),
+        partial=bool(unscored),
+        unscored=unite_reasons(unscored),
+        model=card.model,
+        version=card.version,
+        digest=card.digest,
+        thresholds=card.thresholds,
+        evidence=evidence,
+        timings=timings,
+    )
