@@ -1,0 +1,114 @@
+"""Writes into the model repository so that a reader never meets half a version.
+
+Everything is written aside, on the same file system, and renamed into place: files by `os.replace`, a version's folder
+by one `rename`. Only this module writes to the repository.
+"""
+
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from bentos.cards import CARD_FILE, TRAFFIC_FILE, Card, TrafficTable
+
+MODEL_FILE: Final = "model.onnx"
+CONFIG_FILE: Final = "config.pbtxt"
+GOLDEN_FOLDER: Final = "golden"
+GOLDEN_INPUTS: Final = "inputs.npz"
+
+
+class PublishError(RuntimeError):
+    """The version cannot be published."""
+
+
+def weights_digest(weights: bytes) -> str:
+    """Digest of a version's `model.onnx` as its card gives it."""
+    return "sha256:" + hashlib.sha256(weights).hexdigest()
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Put `data` at `path` in one step, durably; folders on the way are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with aside.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def publish_version(repository: Path, card: Card, weights: bytes, *, replace: bool = False) -> Path:
+    """Write `<model>/<version>/` with `model.onnx` and `card.json`, and return its folder.
+
+    A published version stays as it is, because callers quote its digest; `replace` is for versions that nobody serves.
+
+    Raises:
+        PublishError: The card's digest is not that of `weights`, or the version exists and `replace` is false.
+    """
+    if card.digest != weights_digest(weights):
+        raise PublishError("the card's digest is not that of the weights")
+    folder = repository / card.model / str(card.version)
+    if folder.exists() and not replace:
+        message = f"version {card.version} of {card.model} is already published"
+        raise PublishError(message)
+    aside = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+    retired = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.retired")
+    try:
+        write_file(aside / MODEL_FILE, weights)
+        write_file(aside / CARD_FILE, _readable_json(card))
+        if folder.exists():
+            folder.rename(retired)
+        aside.rename(folder)
+    except BaseException:
+        if retired.exists() and not folder.exists():
+            retired.rename(folder)
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(retired, ignore_errors=True)
+    return folder
+
+
+def write_traffic(repository: Path, table: TrafficTable) -> None:
+    """Write `serving.json`, which the Bentos follow."""
+    write_file(repository / TRAFFIC_FILE, _readable_json(table))
+
+
+def write_golden(
+    repository: Path, model: str, version: int, *, inputs: Mapping[str, NDArray], outputs: Mapping[str, NDArray]
+) -> None:
+    """Write golden inputs, one set a model, and what `version` answers to them, both as compressed arrays by name."""
+    folder = repository / model / GOLDEN_FOLDER
+    _write_arrays(folder / GOLDEN_INPUTS, inputs)
+    _write_arrays(folder / f"{version}.npz", outputs)
+
+
+def read_golden(repository: Path, model: str, version: int) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
+    """Golden inputs of `model` and the answers of `version`, by name."""
+    folder = repository / model / GOLDEN_FOLDER
+    with np.load(folder / GOLDEN_INPUTS) as inputs, np.load(folder / f"{version}.npz") as outputs:
+        return dict(inputs), dict(outputs)
+
+
+def _write_arrays(path: Path, arrays: Mapping[str, NDArray]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{secrets.token_hex(4)}.npz")
+    try:
+        np.savez_compressed(aside, allow_pickle=False, **arrays)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _readable_json(record: msgspec.Struct) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
