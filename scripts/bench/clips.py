@@ -1,7 +1,7 @@
 """The long media of the bench: a 60 s 1080p H.264 clip of a moving face, 10 minutes of sound, and a padded upload."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -43,7 +43,7 @@ def make_clip(file: Path, *, seconds: float, seed: int) -> None:
             place_head(frame, head, mask, centre, 2.4 + 0.4 * np.sin(time_s / 5))
             down, across = rng.integers(0, 64, 2)
             noise = grain[down : down + CLIP_HEIGHT, across : across + CLIP_WIDTH, None]
-            noisy = cv2.add(frame, np.repeat(noise, 3, axis=2), dtype=cv2.CV_8U)
+            noisy = np.asarray(cv2.add(frame, np.repeat(noise, 3, axis=2), dtype=cv2.CV_8U), np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(noisy, format="rgb24")))
         container.mux(stream.encode())
 
@@ -94,7 +94,7 @@ def pad_mp4(source: Path, file: Path, size: int) -> None:
 
 
 @contextmanager
-def _aside(file: Path) -> Iterator[Path]:
+def _aside(file: Path) -> Generator[Path]:
     """A path beside `file` that takes its name when the block ends well, so that no half-made file is ever used."""
     file.parent.mkdir(parents=True, exist_ok=True)
     unfinished = file.with_name(f"{file.name}.part")

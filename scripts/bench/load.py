@@ -172,7 +172,9 @@ async def generate(job: Job) -> Report:
     callers: list[Caller] = []
     for number in range(job.callers):
         first = number * len(requests) // job.callers
-        _, caller = await loop.create_connection(lambda first=first: Caller(requests, first, window), job.host, job.port)
+        _, caller = await loop.create_connection(
+            lambda first=first: Caller(requests, first, window), job.host, job.port
+        )
         callers.append(caller)
     everyone = asyncio.gather(*(caller.done for caller in callers))
     await asyncio.wait([everyone], timeout=job.warmup_s)

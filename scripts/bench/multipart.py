@@ -65,7 +65,9 @@ def read_answer(buffer: bytes | bytearray) -> tuple[Answer, int] | None:
     parts = status_line.split(b" ", 2)
     if not parts[0].startswith(b"HTTP/1.1") or len(parts) < 2:  # noqa: PLR2004 - version and status
         raise MalformedAnswerError(status_line[:80].decode("latin-1"))
-    lengths = [value for name, _, value in (field.partition(b":") for field in fields) if name.lower() == b"content-length"]
+    lengths = [
+        value for name, _, value in (field.partition(b":") for field in fields) if name.lower() == b"content-length"
+    ]
     if len(lengths) != 1:
         raise MalformedAnswerError("no single Content-Length")
     start = end + len(HEADER_END)

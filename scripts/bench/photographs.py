@@ -48,11 +48,13 @@ def cut_head() -> tuple[Pixels, NDArray[np.float32]]:
     portrait = scenes.astronaut()
     mask = np.zeros(portrait.shape[:2], np.float32)
     cv2.ellipse(mask, (x, y), (across, down), 0, 0, 360, 1.0, thickness=-1)
-    mask = cv2.GaussianBlur(mask, (0, 0), margin / 2)
+    mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), margin / 2), np.float32)
     return portrait[top:bottom, left:right], mask[top:bottom, left:right]
 
 
-def place_head(picture: Pixels, head: Pixels, mask: NDArray[np.float32], centre: tuple[float, float], scale: float) -> None:
+def place_head(
+    picture: Pixels, head: Pixels, mask: NDArray[np.float32], centre: tuple[float, float], scale: float
+) -> None:
     """Blend the head into the picture, in place, round `centre` (x, y in pixels), `scale` times its own size."""
     size = (round(head.shape[1] * scale), round(head.shape[0] * scale))
     left, top = round(centre[0] - size[0] / 2), round(centre[1] - size[1] / 2)
@@ -75,7 +77,7 @@ def fill_frame(photograph: Pixels, rng: np.random.Generator, width: int, height:
     part = photograph[int(top) : int(top + tall), int(left) : int(left + wide)]
     if rng.random() < 0.5:  # noqa: PLR2004 - half of them
         part = part[:, ::-1]
-    return cv2.resize(np.ascontiguousarray(part), (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(cv2.resize(part, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def light(picture: Pixels, rng: np.random.Generator) -> Pixels:
@@ -115,7 +117,9 @@ def encode_photographs(count: int, seed: int, count_faces: Callable[[bytes], int
         jpeg = simplejpeg.encode_jpeg(np.ascontiguousarray(picture), quality=QUALITY, colorsubsampling="420")
         if len(jpeg) in SIZE_RANGE and count_faces(jpeg) == 1:
             chosen.append(jpeg)
-    raise TooFewPicturesError(f"{len(chosen)} of {count} pictures after {count * MAX_CANDIDATES_PER_PICTURE} candidates")
+    raise TooFewPicturesError(
+        f"{len(chosen)} of {count} pictures after {count * MAX_CANDIDATES_PER_PICTURE} candidates"
+    )
 
 
 def cached_photographs(folder: Path, count: int, seed: int, count_faces: Callable[[bytes], int]) -> list[Path]:

@@ -25,14 +25,42 @@ class Outcome:
 
 
 TARGETS = (
-    Target(figure="c/a@8", title="throughput, Bonafide / bare loop, 8 callers", comparison="at least", bound=0.6, unit="×"),
-    Target(figure="c/a@32", title="throughput, Bonafide / bare loop, 32 callers", comparison="at least", bound=0.6, unit="×"),
-    Target(figure="c/b@8", title="throughput, Bonafide / Keras server, 8 callers", comparison="at least", bound=15, unit="×"),
-    Target(figure="p99/p50@32", title="p99 / p50, 32 callers", comparison="at most", bound=3, unit="×"),
-    Target(figure="video_speedup", title="60 s video, Keras server's time / Bonafide's", comparison="at least", bound=8, unit="×"),
+    Target(
+        figure="c/a@8", title="throughput, Bonafide / bare loop, 8 callers", comparison="at least", bound=0.6, unit="x"
+    ),
+    Target(
+        figure="c/a@32",
+        title="throughput, Bonafide / bare loop, 32 callers",
+        comparison="at least",
+        bound=0.6,
+        unit="x",
+    ),
+    Target(
+        figure="c/b@8",
+        title="throughput, Bonafide / Keras server, 8 callers",
+        comparison="at least",
+        bound=15,
+        unit="x",
+    ),
+    Target(figure="p99/p50@32", title="p99 / p50, 32 callers", comparison="at most", bound=3, unit="x"),
+    Target(
+        figure="video_speedup",
+        title="60 s video, Keras server's time / Bonafide's",
+        comparison="at least",
+        bound=8,
+        unit="x",
+    ),
     Target(figure="idle_pss_gb", title="memory of the idle stack (PSS)", comparison="below", bound=2.5, unit="GB"),
-    Target(figure="upload_gateway_mb", title="500 MB upload, growth of the gateway", comparison="below", bound=50, unit="MB"),
-    Target(figure="upload_bento_mb", title="500 MB upload, growth of the Bento", comparison="below", bound=50, unit="MB"),
+    Target(
+        figure="upload_gateway_mb",
+        title="500 MB upload, growth of the gateway",
+        comparison="below",
+        bound=50,
+        unit="MB",
+    ),
+    Target(
+        figure="upload_bento_mb", title="500 MB upload, growth of the Bento", comparison="below", bound=50, unit="MB"
+    ),
     Target(figure="ready_s", title="ready after `up`, once installed", comparison="at most", bound=30, unit="s"),
 )
 

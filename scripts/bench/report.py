@@ -1,0 +1,129 @@
+"""The results of a run as Markdown: what is printed, and what goes into the documentation."""
+
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psutil
+
+from scripts.bench.figures import Summary
+from scripts.bench.targets import Outcome
+
+
+class Results(msgspec.Struct, kw_only=True):
+    """Everything a run measured; parts that were left out are empty. `figures` holds the ratios and single numbers."""
+
+    started: str
+    machine: dict[str, Any]
+    settings: dict[str, Any]
+    image: list[Summary] = []
+    figures: dict[str, float] = {}
+    media: list[dict[str, Any]] = []
+    memory: dict[str, float] = {}
+    outcomes: list[Outcome] = []
+
+
+def describe_machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    models = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        if line.startswith("model name")
+    ]
+    return {
+        "processor": models[0] if models else platform.processor(),
+        "cores": psutil.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "system": platform.system() + " " + platform.release(),
+        "python": platform.python_version(),
+    }
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; every column but the first is aligned right."""
+    rule = ["---", *("---:" for _ in heads[1:])]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (heads, rule, *rows))
+
+
+def render(results: Results) -> str:
+    """The whole report."""
+    machine = results.machine
+    cores = f"{machine['cores']} cores ({machine['processor']})"
+    parts = [f"Measured {results.started} on {cores}, {machine['memory_gb']} GB, Python {machine['python']}."]
+    if results.image:
+        parts += [_image_table(results.image), _steps(results.image)]
+    if results.media:
+        parts.append(_media_table(results.media))
+    if results.memory:
+        parts.append(table(("memory, PSS", "MB"), [(name, f"{value:.0f}") for name, value in results.memory.items()]))
+    if results.figures:
+        parts.append(table(("figure", "value"), [(name, f"{value:.3g}") for name, value in results.figures.items()]))
+    if results.outcomes:
+        parts.append(_outcome_table(results.outcomes))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _image_table(summaries: Sequence[Summary]) -> str:
+    heads = (
+        "side",
+        "callers",
+        "req/s",
+        "p50 ms",
+        "p95 ms",
+        "p99 ms",
+        "CPU ms/req",
+        "generator CPU ms/req",
+        "mean batch",
+    )
+    rows = [
+        (
+            each.side,
+            str(each.callers),
+            f"{each.throughput:.1f}",
+            f"{each.p50_ms:.1f}",
+            f"{each.p95_ms:.1f}",
+            f"{each.p99_ms:.1f}",
+            f"{each.cpu_ms:.1f}",
+            f"{each.generator_cpu_ms:.2f}",
+            "-" if each.mean_batch is None else f"{each.mean_batch:.2f}",
+        )
+        for each in summaries
+    ]
+    return table(heads, rows)
+
+
+def _steps(summaries: Sequence[Summary]) -> str:
+    """Where the time and the CPU of one of our requests go."""
+    ours = [each for each in summaries if len(each.cpu_ms_by_group) > 1]
+    if not ours:
+        return ""
+    groups = sorted({group for each in ours for group in each.cpu_ms_by_group})
+    steps = sorted({step for each in ours for step in each.steps_ms})
+    heads = ("per request", *(f"{each.callers} callers" for each in ours))
+    rows = [(f"CPU ms, {group}", *(f"{each.cpu_ms_by_group[group]:.2f}" for each in ours)) for group in groups]
+    rows += [(step, *(f"{each.steps_ms.get(step, 0.0):.2f}" for each in ours)) for step in steps]
+    return table(heads, rows)
+
+
+def _media_table(media: Sequence[dict[str, Any]]) -> str:
+    heads = ("medium", "Keras server s", "Bonafide s", "times faster")
+    rows = [
+        (each["title"], f"{each['theirs_s']:.1f}", f"{each['ours_s']:.1f}", f"{each['theirs_s'] / each['ours_s']:.1f}")
+        for each in media
+    ]
+    return table(heads, rows)
+
+
+def _outcome_table(outcomes: Sequence[Outcome]) -> str:
+    rows = [
+        (
+            each.target.title,
+            f"{each.target.comparison} {each.target.bound:g} {each.target.unit}",
+            f"{each.measured:.3g} {each.target.unit}",
+            "reached" if each.reached else "**not reached**",
+        )
+        for each in outcomes
+    ]
+    return table(("target", "bound", "measured", ""), rows)
