@@ -105,7 +105,7 @@ def program(
         name="postgres",
         command=tuple(command),
         environment={**environment, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
-        prepare=functools.partial(asyncio.to_thread, _prepare, cluster, account),
+        prepare=functools.partial(_prepare, cluster, account),
         probe=functools.partial(_probe, cluster),
         activate=functools.partial(_create_database, cluster),
         account=account,
@@ -153,7 +153,11 @@ def _account() -> Account | None:
     return Account(name=ACCOUNT, uid=entry.pw_uid, gid=entry.pw_gid)
 
 
-def _prepare(cluster: Cluster, account: Account | None) -> None:
+async def _prepare(cluster: Cluster, account: Account | None) -> None:
+    await asyncio.to_thread(_make, cluster, account)
+
+
+def _make(cluster: Cluster, account: Account | None) -> None:
     """Make folders and, on first start, the cluster. Raises `StartError` with initdb's words where that fails."""
     for folder in (cluster.folder, cluster.socket_folder):
         _own(folder, account)

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +23,7 @@ async def start(program: Program, *, log: Path, run_id: str, deadline_s: float) 
     """
     until = time.monotonic() + deadline_s
     await program.prepare()
-    offset = log.stat().st_size if log.exists() else 0
+    offset = _size(log)
     process = spawn(program, log=log, run_id=run_id)
     try:
         await _ready(program, process, until)
@@ -43,7 +43,7 @@ def stop(program: Program, process: subprocess.Popen[bytes]) -> None:
 
 
 @contextlib.contextmanager
-def running(program: Program, *, log: Path, run_id: str, deadline_s: float) -> Iterator[subprocess.Popen[bytes]]:
+def running(program: Program, *, log: Path, run_id: str, deadline_s: float) -> Generator[subprocess.Popen[bytes]]:
     """Run a program for the length of a block, ready at its start and gone at its end."""
     process = asyncio.run(start(program, log=log, run_id=run_id, deadline_s=deadline_s))
     try:
@@ -68,6 +68,10 @@ async def _ready(program: Program, process: subprocess.Popen[bytes], until: floa
             await program.activate()
     except TimeoutError as error:
         raise StartError(f"{program.name} did not become ready in time. {reason}".strip()) from error
+
+
+def _size(log: Path) -> int:
+    return log.stat().st_size if log.exists() else 0
 
 
 def _said(log: Path, offset: int) -> str:

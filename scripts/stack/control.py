@@ -1,0 +1,145 @@
+"""Asking Triton over gRPC: is it alive, load this model, does this version answer a synthetic inference."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self
+
+import grpc
+import numpy as np
+from tritonclient.grpc import InferInput
+from tritonclient.grpc.aio import InferenceServerClient
+from tritonclient.utils import InferenceServerException, triton_to_np_dtype
+
+KEY_NAME: Final = "bonafide-control"
+"""Name of the header, after Triton's prefix, in which the control key travels."""
+
+_BUSY: Final = ("exceeds maximum queue size", "request timeout expired")
+
+
+class TritonUnreachableError(Exception):
+    """Triton does not answer at all."""
+
+
+class ModelError(Exception):
+    """A model cannot be loaded or does not answer."""
+
+
+class ModelBusyError(ModelError):
+    """A model answers that it has too much to do, which shows that it lives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version of a model."""
+
+    model: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.model} version {self.number}"
+
+
+class TritonControl:
+    """A connection to Triton's gRPC service, with the key of its restricted calls. Use as a context manager."""
+
+    def __init__(self, address: str, key: str) -> None:
+        self._client = InferenceServerClient(address)
+        self._headers = {f"triton-grpc-protocol-{KEY_NAME}": key}
+        self._inputs: dict[Version, list[InferInput]] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.close()
+
+    async def live(self, *, deadline_s: float) -> None:
+        """Return where the server answers within the deadline; else raise `TritonUnreachableError`."""
+        with _told("Triton"):
+            await self._client.is_server_live(client_timeout=deadline_s)
+
+    async def load(self, model: str, *, deadline_s: float) -> None:
+        """Load a model, or load it anew, as its config.pbtxt says. Raises `ModelError` with Triton's words."""
+        with _told(model):
+            await self._client.load_model(model, headers=self._headers, client_timeout=deadline_s)
+        self._inputs = {version: inputs for version, inputs in self._inputs.items() if version.model != model}
+
+    async def unload(self, model: str, *, deadline_s: float) -> None:
+        """Unload a model. Raises `ModelError` with Triton's words."""
+        with _told(model):
+            await self._client.unload_model(model, headers=self._headers, client_timeout=deadline_s)
+
+    async def ask(self, version: Version, *, deadline_s: float) -> None:
+        """Send one row of zeros through a version and wait for its answer.
+
+        Raises:
+            ModelBusyError: It has too much to do.
+            ModelError: It did not answer, or with an error.
+            TritonUnreachableError: Nothing answers at that address.
+        """
+        with _told(str(version)):
+            inputs = self._inputs.get(version)
+            if inputs is None:
+                inputs = self._inputs[version] = await self._synthetic(version, deadline_s)
+            await self._client.infer(
+                version.model, inputs, model_version=str(version.number), client_timeout=deadline_s
+            )
+
+    async def _synthetic(self, version: Version, deadline_s: float) -> list[InferInput]:
+        metadata: Any = await self._client.get_model_metadata(
+            version.model, str(version.number), client_timeout=deadline_s
+        )
+        inputs = []
+        for tensor in metadata.inputs:
+            shape = [size if size > 0 else 1 for size in tensor.shape]
+            value = np.zeros(shape, dtype=triton_to_np_dtype(tensor.datatype))
+            if tensor.datatype == "BYTES":
+                value = np.full(shape, b"ready", dtype=np.object_)
+            synthetic = InferInput(tensor.name, shape, tensor.datatype)
+            synthetic.set_data_from_numpy(value)
+            inputs.append(synthetic)
+        return inputs
+
+
+async def load_served(
+    control: TritonControl, served: Mapping[str, Sequence[int]], *, deadline_s: float
+) -> AsyncIterator[str]:
+    """Load models side by side and ask every version; yield each model's name when all its versions have answered.
+
+    Raises:
+        ModelError: One of them could not be loaded or did not answer.
+    """
+
+    async def one(model: str) -> str:
+        await control.load(model, deadline_s=deadline_s)
+        for number in served[model]:
+            await control.ask(Version(model, number), deadline_s=deadline_s)
+        return model
+
+    tasks = [asyncio.create_task(one(model)) for model in served]
+    try:
+        for done in asyncio.as_completed(tasks):
+            yield await done
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextlib.contextmanager
+def _told(who: str) -> Any:
+    """Turn the client's one exception into ours."""
+    try:
+        yield
+    except InferenceServerException as error:
+        message = error.message() or str(error)
+        if any(sign in message.lower() for sign in _BUSY):
+            raise ModelBusyError(f"{who}: {message}") from error
+        if error.status() == str(grpc.StatusCode.UNAVAILABLE) and "connect" in message.lower():
+            raise TritonUnreachableError(f"{who}: {message}") from error
+        raise ModelError(f"{who}: {message}") from error
