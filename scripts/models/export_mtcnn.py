@@ -17,7 +17,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 
 TARGET: Final = Path(__file__).parents[2] / "bentos" / "weights"
 OPSET: Final = 17
