@@ -9,6 +9,7 @@ import msgspec
 import psutil
 
 from scripts.bench.figures import Summary
+from scripts.bench.media import Comparison
 from scripts.bench.targets import Outcome
 
 
@@ -20,7 +21,7 @@ class Results(msgspec.Struct, kw_only=True):
     settings: dict[str, Any]
     image: list[Summary] = []
     figures: dict[str, float] = {}
-    media: list[dict[str, Any]] = []
+    media: list[Comparison] = []
     memory: dict[str, float] = {}
     outcomes: list[Outcome] = []
 
@@ -107,10 +108,10 @@ def _steps(summaries: Sequence[Summary]) -> str:
     return table(heads, rows)
 
 
-def _media_table(media: Sequence[dict[str, Any]]) -> str:
-    heads = ("medium", "Keras server s", "Bonafide s", "times faster")
+def _media_table(media: Sequence[Comparison]) -> str:
+    heads = ("medium", "MB", "Keras server s", "Bonafide s", "times faster")
     rows = [
-        (each["title"], f"{each['theirs_s']:.1f}", f"{each['ours_s']:.1f}", f"{each['theirs_s'] / each['ours_s']:.1f}")
+        (each.title, f"{each.megabytes:.1f}", f"{each.theirs_s:.2f}", f"{each.ours_s:.2f}", f"{each.speedup:.1f}")
         for each in media
     ]
     return table(heads, rows)

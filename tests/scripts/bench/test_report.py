@@ -1,4 +1,5 @@
 from scripts.bench.figures import Round, summarise
+from scripts.bench.media import Comparison
 from scripts.bench.plot import plot
 from scripts.bench.report import Results, render, table
 from scripts.bench.targets import judge
@@ -24,7 +25,7 @@ def test_report_shows_every_part_that_was_measured():
         settings={},
         image=summaries(),
         figures={"c/a@8": 0.667},
-        media=[{"title": "60 s video", "theirs_s": 80.0, "ours_s": 4.0}],
+        media=[Comparison(title="60 s video", megabytes=40, theirs_s=80, ours_s=4, ours={})],
         outcomes=judge({"c/a@8": 0.667, "idle_pss_gb": 3.0}),
     )
 
@@ -33,7 +34,7 @@ def test_report_shows_every_part_that_was_measured():
     assert "| bonafide | 8 | 100.0 | 10.0 | 10.0 | 10.0 | 4.0 | 0.00 | 2.50 |" in text
     assert "| CPU ms, triton | 3.00 | 3.00 |" in text
     assert "| decode_ms | 3.00 | 3.00 |" in text
-    assert "| 60 s video | 80.0 | 4.0 | 20.0 |" in text
+    assert "| 60 s video | 40.0 | 80.00 | 4.00 | 20.0 |" in text
     assert "at least 0.6 x | 0.667 x | reached |" in text
     assert "below 2.5 GB | 3 GB | **not reached** |" in text
 

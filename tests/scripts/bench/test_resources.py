@@ -46,11 +46,17 @@ def test_cpu_of_children_that_ended_is_kept(start):
     assert spent(before, cpu_seconds(groups))["parent"] >= 0.25
 
 
+HOLD_AND_LET_GO = """
+print(0, flush=True), input()
+held = bytearray(80_000_000)
+print(1, flush=True), input()
+del held
+print(2, flush=True), input()
+"""
+
+
 def test_memory_watch_sees_what_was_let_go_again(start):
-    child = start(
-        0,
-        then="print('here', flush=True); input(); x = bytearray(80_000_000); print('up', flush=True); input(); del x; input()",
-    )
+    child = start(0, then=HOLD_AND_LET_GO)
     groups = {"child": [child.pid]}
     child.stdout.readline()
 

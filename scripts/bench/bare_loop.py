@@ -1,0 +1,115 @@
+"""Side (a): the bound. Processes that decode, find faces, crop and run the same ONNX in a loop, without any server.
+
+They use the very functions and the very weights that Bonafide uses, so what differs is only the serving.
+"""
+
+import multiprocessing
+import time
+from collections.abc import Sequence
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+import onnxruntime as ort
+
+from bentos.cards import CARD_FILE, CropInput, read_card, read_traffic
+from bentos.contract import Modality
+from bentos.media.image import prepare_image
+from bentos.media.prepared import CropShape
+from scripts.bench.figures import Round
+
+PROCESSES: Final = 2
+START_DEADLINE_S: Final = 120.0
+WARMUP_S: Final = 1.0
+MAX_PIXELS: Final = 50_000_000
+
+
+class BareLoopError(Exception):
+    """A process of the loop ended without a result."""
+
+
+class Served(msgspec.Struct, frozen=True, kw_only=True):
+    """The model that the loop runs: its ONNX file and the crop that it wants."""
+
+    weights: str
+    shape: CropShape
+
+
+class Loop:
+    """Decode, faces, crop, score: one picture at a time on one thread."""
+
+    def __init__(self, served: Served) -> None:
+        self.shape = served.shape
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        self.session = ort.InferenceSession(served.weights, options, providers=["CPUExecutionProvider"])
+
+    def score(self, jpeg: bytes) -> list[float]:
+        """p_fake of every face in the picture, in [0, 1]."""
+        prepared = prepare_image(jpeg, shape=self.shape, max_pixels=MAX_PIXELS)
+        (scores,) = self.session.run(["p_fake"], {"crop": prepared.crops})
+        return np.asarray(scores)[:, 0].tolist()
+
+
+def served_image_model(repository: Path) -> Served:
+    """The stable version of the default image model in the repository."""
+    traffic = read_traffic((repository / "serving.json").read_bytes())
+    name = traffic.defaults[Modality.IMAGE]
+    folder = repository / name / str(traffic.models[name].stable)
+    size = read_card((folder / CARD_FILE).read_bytes()).input
+    if not isinstance(size, CropInput):
+        raise BareLoopError(f"{name} takes no crops")
+    shape = CropShape(height=size.height, width=size.width, resize_filter=size.resize_filter, margin=size.margin)
+    return Served(weights=str(folder / "model.onnx"), shape=shape)
+
+
+def measure_bare_loop(served: Served, pictures: Sequence[Path], seconds: float) -> Round:
+    """One round: all processes start together and loop for `seconds`; throughput and CPU are those of all.
+
+    Raises:
+        BareLoopError: A process ended without a result.
+    """
+    context = multiprocessing.get_context("spawn")
+    barrier: Barrier = context.Barrier(PROCESSES)
+    results: Queue[tuple[list[float], float]] = context.Queue()
+    files = [str(picture) for picture in pictures]
+    workers = [
+        context.Process(target=_work, args=(served, files[number::PROCESSES], seconds, barrier, results), daemon=True)
+        for number in range(PROCESSES)
+    ]
+    for worker in workers:
+        worker.start()
+    try:
+        found = [results.get(timeout=START_DEADLINE_S + WARMUP_S + seconds) for _ in workers]
+    except Exception as error:
+        raise BareLoopError("a process of the bare loop gave no result") from error
+    finally:
+        for worker in workers:
+            worker.join(timeout=10)
+            worker.kill()
+    latencies = tuple(latency for latencies, _ in found for latency in latencies)
+    return Round(seconds=seconds, latencies_s=latencies, cpu_s={"loop": sum(cpu_s for _, cpu_s in found)})
+
+
+def _work(
+    served: Served, files: list[str], seconds: float, barrier: Barrier, results: "Queue[tuple[list[float], float]]"
+) -> None:
+    loop = Loop(served)
+    pictures = [Path(file).read_bytes() for file in files]
+    turn = 0
+    barrier.wait(timeout=START_DEADLINE_S)
+    warm = time.perf_counter() + WARMUP_S
+    while time.perf_counter() < warm:
+        loop.score(pictures[turn % len(pictures)])
+        turn += 1
+    barrier.wait(timeout=START_DEADLINE_S)
+    latencies: list[float] = []
+    cpu_before, ends = time.process_time(), time.perf_counter() + seconds
+    while (began := time.perf_counter()) < ends:
+        loop.score(pictures[turn % len(pictures)])
+        latencies.append(time.perf_counter() - began)
+        turn += 1
+    results.put((latencies, time.process_time() - cpu_before))
