@@ -1,0 +1,37 @@
+"""`python -m gateway`: the gateway on Granian, with the processes, address and log that the settings name."""
+
+import os
+import tempfile
+
+from granian.constants import Interfaces
+from granian.log import LogLevels
+from granian.server import Server
+
+from gateway.metrics import MULTIPROCESS_VARIABLE
+from gateway.settings import GatewaySettings
+
+_STOP_AFTER_DRAIN_S = 30
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    settings = GatewaySettings()  # pyright: ignore[reportCallIssue] - pydantic reads the rest from the environment.
+    with tempfile.TemporaryDirectory(prefix="bonafide-metrics-") as figures:
+        if settings.gateway_workers > 1:
+            os.environ[MULTIPROCESS_VARIABLE] = figures
+        Server(
+            "gateway.app:create_app",
+            address=settings.gateway_host,
+            port=settings.gateway_port,
+            interface=Interfaces.ASGI,
+            factory=True,
+            workers=settings.gateway_workers,
+            websockets=False,
+            log_level=LogLevels(settings.log_level.lower()),
+            respawn_failed_workers=True,
+            workers_kill_timeout=int(settings.drain_timeout_s) + _STOP_AFTER_DRAIN_S,
+        ).serve()
+
+
+if __name__ == "__main__":
+    main()

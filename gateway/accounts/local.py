@@ -1,0 +1,35 @@
+"""The local account, without password and without any limit, that `bonafide up` makes for its own machine."""
+
+from typing import Any, Final
+
+from sqlalchemy import NullPool, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from gateway.accounts.service import replace_primary_key
+from gateway.db.tables import Account, ApiKey
+
+LOCAL_EMAIL: Final = "local@localhost"
+
+_ACCOUNTS: Final[Any] = Account.__table__  # pyright: ignore[reportAttributeAccessIssue] - SQLModel adds it.
+_KEYS: Final[Any] = ApiKey.__table__  # pyright: ignore[reportAttributeAccessIssue] - SQLModel adds it.
+
+
+async def ensure_local_key(database_url: str, *, rotate: bool = False) -> str | None:
+    """Make the local account and its key where they are missing.
+
+    Returns:
+        The new key, which cannot be shown again; None where a living one exists and `rotate` is false.
+    """
+    engine = create_async_engine(database_url, poolclass=NullPool, connect_args={"connect_timeout": 10})
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(insert(_ACCOUNTS).values(email=LOCAL_EMAIL).on_conflict_do_nothing())
+            query = select(_ACCOUNTS.c.id).where(_ACCOUNTS.c.email == LOCAL_EMAIL).with_for_update()
+            account_id = (await connection.execute(query)).scalar_one()
+            living = (_KEYS.c.account_id == account_id) & _KEYS.c.is_primary & _KEYS.c.revoked_at.is_(None)
+            if not rotate and await connection.scalar(select(_KEYS.c.id).where(living)) is not None:
+                return None
+            return (await replace_primary_key(connection, account_id)).secret
+    finally:
+        await engine.dispose()

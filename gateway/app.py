@@ -1,0 +1,142 @@
+"""The whole gateway on one page: what is opened at start, which routes there are, what they depend on.
+
+`create_app` is the factory that the server calls in each of its processes.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from litestar import Litestar, MediaType, Response, get
+from litestar.config.cors import CORSConfig
+from litestar.datastructures import State
+from litestar.di import NamedDependency, Provide
+
+from gateway.accounts.passwords import Passwords
+from gateway.accounts.service import Accounts
+from gateway.background import Chore, doing
+from gateway.compat.keys_and_quota import keys_and_quota_routes
+from gateway.db.engine import open_database
+from gateway.db.migrate import migrate
+from gateway.detections.client import open_bento_client
+from gateway.detections.handlers import detection_routes
+from gateway.detections.history import History
+from gateway.detections.intake import Intake
+from gateway.detections.media import MediaStore, MemoryBudget
+from gateway.detections.reception import Reception
+from gateway.detections.service import Detections, longest_life_s
+from gateway.edge import Edge
+from gateway.health import Fitness, health_routes
+from gateway.keys.guard import KeyGuard
+from gateway.keys.last_use import LastUse
+from gateway.limits.handlers import usage_routes
+from gateway.limits.usage import Usage
+from gateway.logs import configure_logs
+from gateway.metrics import CONTENT_TYPE, Metrics
+from gateway.models.handlers import model_routes
+from gateway.models.service import Models
+from gateway.reference.pages import describe_api, reference_routes
+from gateway.rendering import render_error
+from gateway.settings import MIB, GatewaySettings
+
+_SERVICES = ("reception", "guard", "history", "usage", "accounts", "models", "fitness", "metrics")
+
+
+def create_app() -> Edge:
+    """The application of a server process, from the settings in its environment."""
+    settings = GatewaySettings()  # pyright: ignore[reportCallIssue] - pydantic reads the rest from the environment.
+    configure_logs(settings.log_level)
+    return build_app(settings)
+
+
+def build_app(settings: GatewaySettings) -> Edge:
+    """The application, not yet started: its lifespan opens what it needs."""
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        if settings.migrate_on_start:
+            await asyncio.to_thread(migrate, settings.database_url.get_secret_value())
+        async with open_database(settings) as database, open_bento_client(settings) as bentos:
+            last_use = LastUse(database.pool)
+            guard = KeyGuard(database.pool, last_use)
+            store = MediaStore(
+                settings.spool,
+                memory_limit=settings.memory_limit_bytes,
+                budget=MemoryBudget(settings.upload_memory_bytes),
+            )
+            detections = Detections(
+                pool=database.pool, bentos=bentos, store=store, last_use=last_use, metrics=metrics, settings=settings
+            )
+            fitness = Fitness(database.pool, bentos, settings)
+            passwords = Passwords()
+            app.state.update(
+                reception=Reception(Intake(settings, store), detections, guard),
+                guard=guard,
+                history=History(database.pool),
+                usage=Usage(database.pool),
+                accounts=Accounts(database.engine, passwords, settings),
+                models=Models(bentos),
+                fitness=fitness,
+                metrics=metrics,
+            )
+            chores = [
+                Chore("probe the Bentos", 3, fitness.probe),
+                Chore("note the last use of keys", 5, last_use.flush),
+                Chore("sweep abandoned detections", 10, detections.sweep),
+                Chore("sweep the spool", 60, lambda: asyncio.to_thread(store.sweep, longest_life_s(settings))),
+            ]
+            try:
+                async with doing(chores):
+                    yield
+            finally:
+                await detections.drain()
+                await last_use.flush()
+                passwords.close()
+
+    app = Litestar(
+        route_handlers=[
+            health_routes,
+            keys_and_quota_routes,
+            detection_routes,
+            usage_routes,
+            model_routes,
+            reference_routes,
+            read_metrics,
+        ],
+        dependencies={name: Provide(_service(name), sync_to_thread=False) for name in _SERVICES},
+        lifespan=[lifespan],
+        exception_handlers={Exception: render_error},
+        cors_config=_cors(settings),
+        openapi_config=describe_api(version("bonafide")),
+        request_max_body_size=MIB,
+        logging_config=None,
+    )
+    return Edge(app, metrics=metrics, access_log=settings.access_log)
+
+
+@get("/metrics", media_type=MediaType.TEXT, include_in_schema=False, sync_to_thread=False)
+def read_metrics(metrics: NamedDependency[Metrics]) -> Response[bytes]:
+    """What is measured, for Prometheus."""
+    return Response(metrics.exposition(), headers={"content-type": CONTENT_TYPE})
+
+
+def _service(name: str) -> Callable[[State], Any]:
+    """A provider of one of the objects that the lifespan put into the app's state."""
+
+    def provide(state: State) -> Any:
+        return state[name]
+
+    return provide
+
+
+def _cors(settings: GatewaySettings) -> CORSConfig:
+    return CORSConfig(
+        allow_origins=settings.cors_origins,
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
+        allow_headers=["authorization", "content-type", "x-api-key", "x-request-id"],
+        expose_headers=["x-request-id", "ratelimit", "ratelimit-policy", "retry-after"],
+        max_age=600,
+    )

@@ -1,0 +1,200 @@
+"""Contract A, the key-and-quota API, as its clients know it. `GET /` is served by `gateway.health`."""
+
+from datetime import date
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from litestar import Request, Router, get, post
+from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import Body
+
+from bentos.contract import Modality, Reason, Verdict
+from gateway.accounts.passwords import LONGEST, SHORTEST
+from gateway.accounts.service import Accounts
+from gateway.detections.reception import Reception
+from gateway.detections.schemas import DetectionView
+from gateway.errors import InvalidBodyError
+from gateway.keys.guard import KeyGuard
+from gateway.limits.usage import Usage
+from gateway.reference.operations import FixedFileOperation
+from gateway.rendering import CompatError
+
+_SPOOF_FROM: Final = 0.5
+"""These clients know two answers only; this p_fake and above is FAKE."""
+_EMAIL_LENGTH: Final = 254
+_EMAIL: Final = r"^[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]+\.[^@\s\x00-\x1f\x7f.]+$"
+
+Email = Annotated[str, msgspec.Meta(pattern=_EMAIL, max_length=_EMAIL_LENGTH, description="E-mail address.")]
+
+
+class NewCredentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of `/signup`."""
+
+    email: Email
+    password: Annotated[str, msgspec.Meta(min_length=SHORTEST, max_length=LONGEST)]
+
+
+class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of `/login` and `/regenerate-key`."""
+
+    email: Annotated[str, msgspec.Meta(max_length=_EMAIL_LENGTH)]
+    password: Annotated[str, msgspec.Meta(max_length=LONGEST)]
+
+
+class KeyAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A key: in full when it is new, only its prefix and `...` after a login (null: the account has none)."""
+
+    success: bool = True
+    message: str
+    email: str
+    api_key: str | None
+
+
+class UsageAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer of `/usage`; `rate_limit` and `remaining` are null for an account without a daily limit."""
+
+    success: bool = True
+    requests_today: int
+    remaining: int | None
+    rate_limit: int | None
+    total_requests: int
+    last_request_date: date | None
+
+
+class PredictionAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer of `/predict_…`; `confidence` in percent, the same as on `/v1`; `verdict` is the three-way decision."""
+
+    success: bool = True
+    prediction: Literal["REAL", "FAKE"]
+    confidence: float
+    verdict: Verdict
+    p_fake: float
+    id: str
+    modality: Modality
+    model: str
+    version: int
+    partial: bool
+    reasons: tuple[Reason, ...]
+    filename: str
+
+
+_ERRORS: Final = {
+    status: ResponseSpec(data_container=CompatError, description=description)
+    for status, description in {
+        400: "The body or the file is at fault.",
+        401: "The key or the password is wrong.",
+        413: "The file is too large.",
+        429: "The daily limit is used up; see Retry-After.",
+        503: "The detector does not answer; nothing was charged; see Retry-After.",
+    }.items()
+}
+_ACCOUNT_ERRORS: Final = {status: _ERRORS[status] for status in (400, 401)}
+
+
+@post("/signup", summary="Sign up", status_code=200, responses=_ACCOUNT_ERRORS)
+async def sign_up(data: Annotated[NewCredentials, Body()], accounts: NamedDependency[Accounts]) -> KeyAnswer:
+    """Make an account and answer its key, shown this once."""
+    if "\x00" in data.email:
+        raise InvalidBodyError("The e-mail is not valid.")
+    key = await accounts.sign_up(data.email, data.password)
+    return KeyAnswer(message="Keep this key; it is not shown again.", email=data.email, api_key=key.secret)
+
+
+@post("/login", summary="Log in", status_code=200, responses=_ACCOUNT_ERRORS)
+async def log_in(data: Annotated[Credentials, Body()], accounts: NamedDependency[Accounts]) -> KeyAnswer:
+    """Check e-mail and password, and answer the prefix of the key, which cannot be recovered."""
+    member = await accounts.recognise(data.email.replace("\x00", ""), data.password)
+    return KeyAnswer(
+        message="Welcome back.",
+        email=member.email,
+        api_key=None if member.key_prefix is None else f"{member.key_prefix}...",
+    )
+
+
+@post("/regenerate-key", summary="Regenerate the key", status_code=200, responses=_ACCOUNT_ERRORS)
+async def regenerate_key(data: Annotated[Credentials, Body()], accounts: NamedDependency[Accounts]) -> KeyAnswer:
+    """Make a new key, shown this once; the old one is dead at once."""
+    key = await accounts.regenerate_key(data.email.replace("\x00", ""), data.password)
+    return KeyAnswer(message="Keep this key; it is not shown again.", email=data.email, api_key=key.secret)
+
+
+@get("/usage", summary="Read usage", responses={401: _ERRORS[401]})
+async def read_usage(
+    request: Request[Any, Any, Any], guard: NamedDependency[KeyGuard], usage: NamedDependency[Usage]
+) -> UsageAnswer:
+    """Read how many requests were counted today and ever."""
+    caller = await guard.identify(request)
+    total, last_day = await usage.total(caller.account_id)
+    return UsageAnswer(
+        requests_today=caller.allowance.used_today,
+        remaining=caller.allowance.daily_remaining,
+        rate_limit=caller.allowance.daily_limit,
+        total_requests=total,
+        last_request_date=last_day,
+    )
+
+
+@post(
+    "/predict_image",
+    summary="Judge an image",
+    status_code=200,
+    operation_class=FixedFileOperation,
+    request_max_body_size=None,
+    responses=_ERRORS,
+)
+async def predict_image(request: Request[Any, Any, Any], reception: NamedDependency[Reception]) -> PredictionAnswer:
+    """Judge a JPG or PNG file."""
+    return _prediction(await reception.receive(request, Modality.IMAGE))
+
+
+@post(
+    "/predict_video",
+    summary="Judge a video",
+    status_code=200,
+    operation_class=FixedFileOperation,
+    request_max_body_size=None,
+    responses=_ERRORS,
+)
+async def predict_video(request: Request[Any, Any, Any], reception: NamedDependency[Reception]) -> PredictionAnswer:
+    """Judge an MP4, MOV or AVI file."""
+    return _prediction(await reception.receive(request, Modality.VIDEO))
+
+
+@post(
+    "/predict_audio",
+    summary="Judge an audio file",
+    status_code=200,
+    operation_class=FixedFileOperation,
+    request_max_body_size=None,
+    responses=_ERRORS,
+)
+async def predict_audio(request: Request[Any, Any, Any], reception: NamedDependency[Reception]) -> PredictionAnswer:
+    """Judge a WAV, MP3, FLAC, OGG or M4A file."""
+    return _prediction(await reception.receive(request, Modality.AUDIO))
+
+
+def _prediction(view: DetectionView) -> PredictionAnswer:
+    """The two-way answer to a detection that has its verdict."""
+    if view.p_fake is None or view.confidence is None or view.verdict is None:
+        raise ValueError("a detection without a verdict has no prediction")
+    return PredictionAnswer(
+        prediction="FAKE" if view.p_fake >= _SPOOF_FROM else "REAL",
+        confidence=view.confidence,
+        verdict=view.verdict,
+        p_fake=view.p_fake,
+        id=str(view.id),
+        modality=view.modality,
+        model=view.model or "",
+        version=view.version or 0,
+        partial=view.partial,
+        reasons=view.reasons,
+        filename=view.filename,
+    )
+
+
+keys_and_quota_routes = Router(
+    "/",
+    route_handlers=[sign_up, log_in, regenerate_key, read_usage, predict_image, predict_video, predict_audio],
+    tags=["Keys and quota (contract A)"],
+)

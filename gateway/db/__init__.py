@@ -1,0 +1,1 @@
+"""The database: tables, migrations, the two pools of connections, paging."""

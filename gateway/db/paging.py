@@ -1,0 +1,29 @@
+"""Keyset paging by an opaque cursor: the place after which the next page starts, which new rows never move."""
+
+import base64
+import binascii
+from uuid import UUID
+
+from gateway.errors import InvalidCursorError
+
+_VERSION = b"\x01"
+
+
+def write_cursor(last: UUID) -> str:
+    """The cursor of the page that follows the row `last`."""
+    return base64.urlsafe_b64encode(_VERSION + last.bytes).rstrip(b"=").decode()
+
+
+def read_cursor(cursor: str) -> UUID:
+    """The row after which the page starts.
+
+    Raises:
+        InvalidCursorError: It was not written by `write_cursor`.
+    """
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        if raw[:1] != _VERSION:
+            raise InvalidCursorError
+        return UUID(bytes=raw[1:])
+    except (ValueError, binascii.Error) as error:
+        raise InvalidCursorError from error

@@ -1,0 +1,1 @@
+"""Detections: from an uploaded file to a stored verdict."""

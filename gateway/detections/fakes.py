@@ -1,0 +1,149 @@
+"""A Bento without a model: the same wire as the real ones, the same checks of token and reference, made-up scores.
+
+For tests and for measuring the gateway alone; `python -m gateway.detections.fakes image 3001` serves it.
+"""
+
+import asyncio
+import sys
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from bentos.contract import (
+    DETECT_PATH,
+    HEADER_MODEL,
+    HEADER_REFERENCE,
+    MODELS_PATH,
+    READY_PATH,
+    AudioEvidence,
+    Detection,
+    ErrorBody,
+    Evidence,
+    ImageEvidence,
+    Modality,
+    ModelInfo,
+    ModelList,
+    Reason,
+    Thresholds,
+    Timings,
+    Verdict,
+    VersionInfo,
+    VideoEvidence,
+    read_reference,
+)
+from gateway.settings import GatewaySettings
+
+_DIGEST: Final = "sha256:" + "0" * 64
+_THRESHOLDS: Final = Thresholds(low=0.35, high=0.65)
+_LARGEST_BODY: Final = 1024**3
+
+
+@dataclass(slots=True)
+class Script:
+    """What the fake does next: the score it gives, how long it takes, or how it refuses."""
+
+    p_fake: float = 0.12
+    delay_s: float = 0.0
+    refusal: tuple[int, ErrorBody] | None = None
+    ready: bool = True
+    calls: list[int] = field(default_factory=list[int])
+    """Sizes of the media that were judged, in bytes."""
+
+
+class FakeBento:
+    """One fake; `script` may be changed while it serves."""
+
+    def __init__(self, modality: Modality, settings: GatewaySettings) -> None:
+        self.script = Script()
+        self._modality = modality
+        self._token = settings.bento_token.get_secret_value()
+        self._reference_key = settings.reference_key.get_secret_value()
+        self._spool = settings.spool
+
+    def app(self) -> web.Application:
+        """The routes of a Bento."""
+        app = web.Application(client_max_size=_LARGEST_BODY)
+        app.router.add_post(DETECT_PATH, self._detect)
+        app.router.add_get(MODELS_PATH, self._models)
+        app.router.add_get(READY_PATH, self._ready)
+        return app
+
+    async def _detect(self, request: web.Request) -> web.Response:
+        script = self.script
+        if request.headers.get("authorization") != f"Bearer {self._token}":
+            return _answer(ErrorBody(code="unauthorized", message="The bearer token is missing or wrong."), 401)
+        size = len(await request.read())
+        token = request.headers.get(HEADER_REFERENCE)
+        if token is not None:
+            reference = read_reference(token, key=self._reference_key)
+            size = (self._spool / reference.name).stat().st_size
+        script.calls.append(size)
+        if script.delay_s:
+            await asyncio.sleep(script.delay_s)
+        if script.refusal is not None:
+            status, body = script.refusal
+            return _answer(body, status)
+        return _answer(_made_up(self._modality, script.p_fake, request.headers.get(HEADER_MODEL)))
+
+    async def _models(self, _: web.Request) -> web.Response:
+        stable = VersionInfo(version=1, digest=_DIGEST, thresholds=_THRESHOLDS, metrics={"auc": 0.5}, demo=True)
+        model = ModelInfo(
+            name=f"{self._modality}_fake",
+            title="Fake",
+            description="Gives made-up scores.",
+            modality=self._modality,
+            default=True,
+            stable=stable,
+        )
+        return _answer(ModelList(models=(model,)))
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        return web.Response(status=200 if self.script.ready else 503)
+
+
+def _answer(body: msgspec.Struct, status: int = 200) -> web.Response:
+    return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json")
+
+
+def _made_up(modality: Modality, p_fake: float, model: str | None) -> Detection:
+    if p_fake >= _THRESHOLDS.high:
+        verdict = Verdict.FAKE
+    else:
+        verdict = Verdict.REAL if p_fake < _THRESHOLDS.low else Verdict.UNCERTAIN
+    return Detection(
+        modality=modality,
+        verdict=verdict,
+        p_fake=p_fake,
+        confidence=round(100 * max(p_fake, 1 - p_fake), 2),
+        reasons=(Reason(code="no_face_found", message="No face was found."),),
+        partial=False,
+        unscored=(),
+        model=model or f"{modality}_fake",
+        version=1,
+        digest=_DIGEST,
+        thresholds=_THRESHOLDS,
+        evidence=_EVIDENCE[modality],
+        timings=Timings(queue_ms=0, decode_ms=0, faces_ms=0, inference_ms=0, total_ms=0),
+    )
+
+
+_EVIDENCE: Final[dict[Modality, Evidence]] = {
+    Modality.IMAGE: ImageEvidence(width=1, height=1, format="jpeg", faces_found=0, faces=()),
+    Modality.VIDEO: VideoEvidence(
+        width=1, height=1, duration_s=1, codec="h264", frames_sampled=1, faces_found=0, tracks=()
+    ),
+    Modality.AUDIO: AudioEvidence(duration_s=1, sample_rate=16000, channels=1, codec="pcm_s16le", windows=()),
+}
+
+
+def main() -> None:
+    """Serve a fake of the modality and on the port given, with the settings of the gateway."""
+    modality, port = Modality(sys.argv[1]), int(sys.argv[2])
+    settings = GatewaySettings()  # pyright: ignore[reportCallIssue] - pydantic reads the rest from the environment.
+    web.run_app(FakeBento(modality, settings).app(), host="127.0.0.1", port=port, access_log=None, print=None)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""The outermost layer: every request gets an id, every answer its headers, its line in the log and its figures."""
+
+import re
+import time
+from typing import Any, Final
+from uuid import uuid4
+
+import structlog
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.limits.headers import limit_headers, noted_allowance
+from gateway.metrics import Metrics
+
+_SANE_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_SECURITY_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"x-xss-protection", b"0"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+)
+_POLICY: Final = b"content-security-policy"
+_API_POLICY: Final = (_POLICY, b"default-src 'none'; frame-ancestors 'none'")
+_NO_STORE: Final = (b"cache-control", b"no-store")
+_UNMATCHED: Final = "unmatched"
+
+_log = structlog.stdlib.get_logger("gateway.access")
+
+
+class Edge:
+    """Wraps the whole application, so that what no route answers is covered too."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, access_log: bool) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._access_log = access_log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        start = time.perf_counter()
+        request_id = _request_id(scope["headers"])
+        # The server shares one state between requests; what is noted here must stay with this one.
+        scope["state"] = {**scope.get("state", {}), "request_id": request_id}
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        method, path = scope["method"], scope["path"]
+        status = 500
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = _complete([*message["headers"]], scope, request_id)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_headers)
+        finally:
+            seconds = time.perf_counter() - start
+            route: str = scope.get("path_template") or _UNMATCHED
+            self._metrics.observe_request(_known(method), route, status, seconds)
+            if self._access_log:
+                client = scope.get("client")
+                _log.info(
+                    "request",
+                    method=method,
+                    path=path,
+                    route=route,
+                    status=status,
+                    duration_ms=round(seconds * 1000, 2),
+                    client=client[0] if client else None,
+                )
+
+
+def _request_id(headers: Any) -> str:
+    """The caller's own id where it is sane, else a new one."""
+    for name, value in headers:
+        if name == b"x-request-id" and _SANE_ID.fullmatch(value):
+            return value.decode()
+    return uuid4().hex
+
+
+def _complete(headers: list[tuple[bytes, bytes]], scope: Any, request_id: str) -> list[tuple[bytes, bytes]]:
+    names = {name.lower() for name, _ in headers}
+    headers.append((b"x-request-id", request_id.encode()))
+    headers.extend(_SECURITY_HEADERS)
+    if _POLICY not in names:
+        headers.append(_API_POLICY)
+    if _NO_STORE[0] not in names:
+        headers.append(_NO_STORE)
+    allowance = noted_allowance(scope)
+    if allowance is not None:
+        headers.extend(limit_headers(allowance))
+    return headers
+
+
+def _known(method: str) -> str:
+    """The method as a label; made-up ones would let callers create time series."""
+    return method if method in {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"} else "other"

@@ -1,0 +1,1 @@
+"""Limits: what an account may use, and how answers say so."""

@@ -1,0 +1,1 @@
+"""The models that the Bentos serve, as the gateway knows them by asking."""

@@ -1,0 +1,1 @@
+"""The pages that document the HTTP API, served from our own files."""

@@ -1,0 +1,1 @@
+window.Redoc.init("/docs/openapi.json", { disableSearch: false, hideDownloadButtons: false }, document.getElementById("reference"));

@@ -1,0 +1,41 @@
+"""Request bodies that are read as a stream, described for the OpenAPI document."""
+
+from dataclasses import dataclass
+
+from litestar.openapi.spec import (
+    Operation,
+    OpenAPIFormat,
+    OpenAPIMediaType,
+    OpenAPIType,
+    RequestBody,
+    Schema,
+)
+
+_FILE = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description="The file to judge.")
+_MODEL = Schema(type=OpenAPIType.STRING, description="Name of the model; the modality's default where absent.")
+_MODALITY = Schema(
+    type=OpenAPIType.STRING,
+    enum=["image", "video", "audio"],
+    description="What to judge the file as; recognised from its first bytes where absent.",
+)
+
+
+def _form(properties: dict[str, Schema]) -> RequestBody:
+    schema = Schema(type=OpenAPIType.OBJECT, required=["file"], properties=dict(properties))
+    return RequestBody(required=True, content={"multipart/form-data": OpenAPIMediaType(schema=schema)})
+
+
+@dataclass
+class FileOperation(Operation):
+    """Takes a file of any modality."""
+
+    def __post_init__(self) -> None:
+        self.request_body = _form({"file": _FILE, "modality": _MODALITY, "model": _MODEL})
+
+
+@dataclass
+class FixedFileOperation(Operation):
+    """Takes a file of the route's modality."""
+
+    def __post_init__(self) -> None:
+        self.request_body = _form({"file": _FILE, "model": _MODEL})

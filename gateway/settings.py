@@ -1,0 +1,96 @@
+"""Everything about the gateway that a deployment decides, read once from `BONAFIDE_…` environment variables.
+
+Secrets and addresses of other processes have no default: the gateway does not start without them.
+"""
+
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bentos.contract import Modality
+
+MIB: Final = 1024 * 1024
+MEDIA_MODALITIES: Final = (Modality.IMAGE, Modality.VIDEO, Modality.AUDIO)
+"""The modalities that come as files and have a Bento."""
+
+
+class GatewaySettings(BaseSettings):
+    """Settings of the gateway process; sizes in bytes, times in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="BONAFIDE_", frozen=True, extra="ignore")
+
+    environment: str = Field("local", description="Name of the deployment, shown by /health.")
+    gateway_host: str = Field("127.0.0.1", description="Address the gateway listens on.")
+    gateway_port: int = Field(8000, description="Port the gateway listens on.")
+    gateway_workers: int = Field(1, ge=1, description="Gateway processes that share the port.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe level logged.")
+    access_log: bool = Field(True, description="Whether each answered request is logged.")
+
+    database_url: SecretStr = Field(description="postgresql+psycopg:// address of the database.")
+    database_pool: int = Field(8, ge=2, description="Connections a process keeps for admitting and settling.")
+    migrate_on_start: bool = Field(True, description="Whether starting applies what migrations are missing.")
+
+    bento_token: SecretStr = Field(min_length=16, description="Bearer token shared with the Bentos.")
+    reference_key: SecretStr = Field(min_length=32, description="Signs references to media in the spool folder.")
+    image_bento_url: str = Field("http://127.0.0.1:3001", description="Address of the image Bento.")
+    video_bento_url: str = Field("http://127.0.0.1:3002", description="Address of the video Bento.")
+    audio_bento_url: str = Field("http://127.0.0.1:3003", description="Address of the audio Bento.")
+    spool: Path = Field(description="Folder for large uploads, shared with the Bentos.")
+
+    image_limit_bytes: int = Field(10 * MIB, gt=0, description="Largest image accepted.")
+    video_limit_bytes: int = Field(100 * MIB, gt=0, description="Largest video accepted.")
+    audio_limit_bytes: int = Field(50 * MIB, gt=0, description="Largest audio file accepted.")
+    memory_limit_bytes: int = Field(8 * MIB, gt=0, description="Uploads above this go to the spool folder.")
+    upload_memory_bytes: int = Field(
+        256 * MIB, gt=0, description="Memory that all uploads of a process share before they go to the spool folder."
+    )
+    upload_timeout_s: float = Field(300, gt=0, description="Longest time that sending a file may take.")
+    image_deadline_s: float = Field(25, gt=0, description="Longest time that judging an image may take.")
+    video_deadline_s: float = Field(280, gt=0, description="Longest time that judging a video may take.")
+    audio_deadline_s: float = Field(280, gt=0, description="Longest time that judging an audio file may take.")
+    drain_timeout_s: float = Field(30, ge=0, description="How long stopping waits for detections in flight.")
+
+    daily_limit: int = Field(100, ge=0, description="Detections a day of a newly made account.")
+    burst_limit: int = Field(100, ge=1, description="Detections of a newly made account within one burst period.")
+    burst_period_s: int = Field(60, ge=1, description="Length of the burst period.")
+
+    cors_origins: list[str] = Field(
+        default=[f"http://{host}:{port}" for host in ("localhost", "127.0.0.1") for port in (5173, 3000, 3001, 8501)],
+        description="JSON list of origins whose browser pages may call the gateway.",
+    )
+
+    @field_validator("database_url")
+    @classmethod
+    def _names_the_driver(cls, value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().startswith("postgresql+psycopg://"):
+            raise ValueError("must start with postgresql+psycopg://")
+        return value
+
+    def bento_url(self, modality: Modality) -> str:
+        """Address of the Bento that judges `modality`, without a trailing slash. Raises KeyError for text."""
+        urls = {
+            Modality.IMAGE: self.image_bento_url,
+            Modality.VIDEO: self.video_bento_url,
+            Modality.AUDIO: self.audio_bento_url,
+        }
+        return urls[modality].rstrip("/")
+
+    def media_limit(self, modality: Modality) -> int:
+        """Largest file of `modality` in bytes. Raises KeyError for text."""
+        limits = {
+            Modality.IMAGE: self.image_limit_bytes,
+            Modality.VIDEO: self.video_limit_bytes,
+            Modality.AUDIO: self.audio_limit_bytes,
+        }
+        return limits[modality]
+
+    def deadline(self, modality: Modality) -> float:
+        """Seconds that judging a medium of `modality` may take. Raises KeyError for text."""
+        deadlines = {
+            Modality.IMAGE: self.image_deadline_s,
+            Modality.VIDEO: self.video_deadline_s,
+            Modality.AUDIO: self.audio_deadline_s,
+        }
+        return deadlines[modality]
