@@ -29,9 +29,9 @@ class BentoSettings(BaseSettings):
     video_max_seconds: float = Field(default=600, gt=0)
     audio_max_seconds: float = Field(default=1800, gt=0)
 
-    image_deadline_s: float = Field(default=30, gt=0, le=3600)
-    video_deadline_s: float = Field(default=300, gt=0, le=3600)
-    audio_deadline_s: float = Field(default=300, gt=0, le=3600)
+    image_deadline_s: float = Field(default=30, gt=0, le=60)
+    video_deadline_s: float = Field(default=300, gt=0, le=600)
+    audio_deadline_s: float = Field(default=300, gt=0, le=600)
 
     media_processes: int = Field(default=2, ge=1, le=64)
     media_memory_mb: int = Field(default=1024, ge=128)

@@ -1,0 +1,126 @@
+"""What a Bento serves: the traffic table, the cards and Triton's own signatures, brought together and cross-checked."""
+
+import asyncio
+from dataclasses import dataclass
+
+import msgspec
+
+from bentos.cards import Card, CropInput, FeatureInput, Route, WaveformInput
+from bentos.contract import Modality, ModelInfo, ModelList, VersionInfo
+from bentos.deadline import Deadline
+from bentos.errors import BrokenModelError, UnknownModelError
+from bentos.inference import InferenceClient, Signature, TensorSpec
+from bentos.repository import ModelRepository
+from bentos.routing import choose_version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A version that answers a call: its card, and its encoder's where it is the head of a video model."""
+
+    card: Card
+    encoder: Card | None = None
+
+
+class Catalogue:
+    """The models of one modality."""
+
+    def __init__(self, modality: Modality, repository: ModelRepository, inference: InferenceClient) -> None:
+        self._modality = modality
+        self._repository = repository
+        self._inference = inference
+
+    async def choose(self, model: str | None, key: str, deadline: Deadline) -> Served:
+        """Return the version of `model` (None: the default) that answers the call with this routing key.
+
+        Raises:
+            UnknownModelError: No model of that name judges this kind of medium.
+            BrokenModelError: The card, the encoder that it pins and Triton's signature do not belong together.
+            InferenceUnavailableError: The repository or Triton is away.
+            DeadlineExceededError: They did not answer in time.
+        """
+        table = self._repository.table
+        name = model or table.defaults.get(self._modality)
+        route = table.models.get(name) if name is not None else None
+        if name is None or route is None:
+            raise UnknownModelError
+        card = await self._repository.card(name, choose_version(name, route, key).version)
+        if not self._judges(card):
+            raise UnknownModelError
+        return await self._check(card, deadline)
+
+    async def list_models(self, deadline: Deadline) -> ModelList:
+        """Return every model of this modality with its stable version, the default one first.
+
+        Raises:
+            BrokenModelError: A card cannot be read.
+            InferenceUnavailableError: The repository or Triton is away.
+            DeadlineExceededError: They did not answer in time.
+        """
+        table = self._repository.table
+        default = table.defaults.get(self._modality)
+        models = await asyncio.gather(
+            *(self._describe(name, route, default, deadline) for name, route in table.models.items())
+        )
+        return ModelList(models=tuple(sorted((m for m in models if m), key=lambda m: (not m.default, m.name))))
+
+    async def _describe(self, name: str, route: Route, default: str | None, deadline: Deadline) -> ModelInfo | None:
+        card = await self._repository.card(name, route.stable)
+        if not self._judges(card) or card.thresholds is None:
+            return None
+        signature = await self._inference.signature(name, route.stable, deadline)
+        return ModelInfo(
+            name=name,
+            title=signature.title,
+            description=signature.description,
+            modality=self._modality,
+            default=name == default,
+            stable=VersionInfo(
+                version=card.version,
+                digest=card.digest,
+                thresholds=card.thresholds,
+                metrics={} if card.metrics is None else msgspec.to_builtins(card.metrics),
+                demo=card.demo,
+            ),
+        )
+
+    def _judges(self, card: Card) -> bool:
+        """Whether the card is that of a model which gives verdicts here; an encoder gives none."""
+        return card.modality is self._modality and card.thresholds is not None
+
+    async def _check(self, card: Card, deadline: Deadline) -> Served:
+        signature = await self._inference.signature(card.model, card.version, deadline)
+        check_signature(card, signature)
+        if not isinstance(card.input, FeatureInput):
+            return Served(card=card)
+        if card.encoder is None:
+            raise BrokenModelError(f"The card of {card.model} pins no encoder.")
+        encoder = await self._repository.card(card.encoder.model, card.encoder.version)
+        if encoder.digest != card.encoder.digest:
+            raise BrokenModelError(f"{card.model} was trained on another {encoder.model} than the one that is here.")
+        encoder_signature = await self._inference.signature(encoder.model, encoder.version, deadline)
+        check_signature(encoder, encoder_signature)
+        if _shape(encoder_signature.outputs.get("features")) != (card.input.features,):
+            raise BrokenModelError(f"{encoder.model} does not give the features that {card.model} takes.")
+        return Served(card=card, encoder=encoder)
+
+
+def check_signature(card: Card, signature: Signature) -> None:
+    """Check that Triton's version takes what its card says.
+
+    Raises:
+        BrokenModelError: It does not.
+    """
+    match card.input:
+        case CropInput(height=height, width=width):
+            wanted = {"crop": (height, width, 3)}
+        case FeatureInput(frames=frames, features=features):
+            wanted = {"features": (frames, features), "mask": (frames,)}
+        case WaveformInput(samples=samples):
+            wanted = {"waveform": (samples,)}
+    if {name: _shape(spec) for name, spec in signature.inputs.items()} != wanted:
+        raise BrokenModelError(f"The card of {card.model} version {card.version} and its graph want different inputs.")
+
+
+def _shape(spec: TensorSpec | None) -> tuple[int, ...] | None:
+    return None if spec is None else spec.shape

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bentos.contract import Box, TrackScore
+from bentos.scoring import score_audio, score_image, score_video, stack_tracks
+
+scores = st.lists(st.floats(0, 1, width=32), min_size=1, max_size=60)
+
+
+def track(p_fake: float) -> TrackScore:
+    return TrackScore(track=0, p_fake=p_fake, box=Box(x=0, y=0, width=1, height=1), frames=())
+
+
+def score_tracks(values: list[float]) -> float:
+    return score_video([track(value) for value in values])
+
+
+rules = pytest.mark.parametrize("rule", [score_image, score_tracks, score_audio])
+
+
+@rules
+@given(values=scores)
+def test_score_stays_between_the_lowest_and_the_highest_part(rule, values):
+    assert 0 <= min(values) <= rule(values) <= max(values) <= 1
+
+
+@rules
+@given(value=st.floats(0, 1))
+def test_one_part_gives_its_own_score_back(rule, value):
+    assert rule([value]) == value
+
+
+@rules
+@given(values=scores, data=st.data())
+def test_order_does_not_matter(rule, values, data):
+    assert rule(data.draw(st.permutations(values))) == rule(values)
+
+
+@rules
+@given(values=scores, data=st.data())
+def test_no_part_can_rise_and_the_medium_fall(rule, values, data):
+    index = data.draw(st.integers(0, len(values) - 1))
+    raised = values.copy()
+    raised[index] = data.draw(st.floats(values[index], 1, width=32))
+    assert rule(raised) >= rule(values) - 1e-12
+
+
+def test_one_forged_face_outweighs_the_genuine_ones():
+    assert score_image([0.02, 0.97, 0.1]) == 0.97
+
+
+def test_one_odd_window_of_many_does_not_make_a_forgery():
+    assert score_audio([0.05] * 99 + [0.99]) < 0.2
+
+
+def test_a_forged_quarter_of_a_clip_is_found():
+    assert score_audio([0.05] * 30 + [0.95] * 10) == pytest.approx(0.95)
+
+
+def test_log_odds_are_averaged():
+    # The top quarter of eight windows: log-odds of 0.9 and 0.5 are log(9) and 0, whose mean is log(3).
+    assert score_audio([0.5, 0.9] + [0.1] * 6) == pytest.approx(0.75)
+
+
+def test_tracks_are_padded_and_masked():
+    features = np.arange(12, dtype=np.float32).reshape(4, 3)
+    sequences, mask = stack_tracks(features, [[0, 2], [3]], frames=3)
+    assert sequences.shape == (2, 3, 3)
+    assert sequences.dtype == mask.dtype == np.float32
+    np.testing.assert_array_equal(sequences[0, :2], features[[0, 2]])
+    np.testing.assert_array_equal(sequences[1, 0], features[3])
+    assert not sequences[0, 2:].any()
+    np.testing.assert_array_equal(mask, [[1, 1, 0], [1, 0, 0]])
+
+
+@pytest.mark.parametrize("track_of_crops", [[], [0, 1, 2, 3]])
+def test_a_track_the_head_cannot_take_is_refused(track_of_crops):
+    with pytest.raises(ValueError, match="takes 1 to 3"):
+        stack_tracks(np.zeros((4, 2), np.float32), [track_of_crops], frames=3)
