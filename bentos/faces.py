@@ -17,6 +17,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from bentos.boxes import Floats, areas, overlaps, shifted, squared, unsuppressed
+from bentos.media.options import FaceSearch
 
 Pixels = NDArray[np.uint8]
 
@@ -31,21 +32,6 @@ NMS_REFINED: Final = 0.7
 """Overlaps from which the weaker of two boxes goes: among P-Net's of one scale, and in every later step."""
 GREY: Final = (127, 127, 127)
 """What lies outside the picture: zero after the nets' normalisation."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FaceSearch:
-    """How faces are looked for. Sizes are in pixels of the copy that is searched, thresholds in [0, 1].
-
-    `most_proposals` and `most_candidates` bound the work that one picture can cause in R-Net and O-Net.
-    """
-
-    longer_side: int = 640
-    smallest_face: int = 40
-    scale_factor: float = 0.709
-    thresholds: tuple[float, float, float] = (0.6, 0.7, 0.8)
-    most_proposals: int = 256
-    most_candidates: int = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
