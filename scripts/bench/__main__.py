@@ -4,4 +4,6 @@ import typer
 
 from scripts.bench.command import bench_command
 
-typer.run(bench_command)
+# The bare loop's processes import this module again.
+if __name__ == "__main__":
+    typer.run(bench_command)

@@ -18,13 +18,13 @@ import onnxruntime as ort
 from bentos.cards import CARD_FILE, CropInput, read_card, read_traffic
 from bentos.contract import Modality
 from bentos.media.image import prepare_image
+from bentos.media.options import ImageOptions
 from bentos.media.prepared import CropShape
 from scripts.bench.figures import Round
 
 PROCESSES: Final = 2
 START_DEADLINE_S: Final = 120.0
 WARMUP_S: Final = 1.0
-MAX_PIXELS: Final = 50_000_000
 
 
 class BareLoopError(Exception):
@@ -42,14 +42,14 @@ class Loop:
     """Decode, faces, crop, score: one picture at a time on one thread."""
 
     def __init__(self, served: Served) -> None:
-        self.shape = served.shape
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self.session = ort.InferenceSession(served.weights, options, providers=["CPUExecutionProvider"])
+        self.options = ImageOptions(shape=served.shape)
+        session = ort.SessionOptions()
+        session.intra_op_num_threads = session.inter_op_num_threads = 1
+        self.session = ort.InferenceSession(served.weights, session, providers=["CPUExecutionProvider"])
 
     def score(self, jpeg: bytes) -> list[float]:
         """p_fake of every face in the picture, in [0, 1]."""
-        prepared = prepare_image(jpeg, shape=self.shape, max_pixels=MAX_PIXELS)
+        prepared = prepare_image(jpeg, self.options)
         (scores,) = self.session.run(["p_fake"], {"crop": prepared.crops})
         return np.asarray(scores)[:, 0].tolist()
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Final
 
 import httpx
-import psutil
 
 from scripts.bench.keras_side import Server, free_port
+from scripts.stack.folder import DataFolder
+from scripts.stack.state import read_state
 
 MEBIBYTE: Final = 1024 * 1024
 VIDEO_LIMIT: Final = 600 * MEBIBYTE
@@ -23,16 +24,6 @@ UNREACHED_LIMIT: Final = 2_000_000_000
 UP_DEADLINE_S: Final = 300.0
 DOWN_DEADLINE_S: Final = 90.0
 PORTS: Final = ("GATEWAY", "IMAGE", "VIDEO", "AUDIO", "TRITON_HTTP", "TRITON_GRPC", "TRITON_METRICS")
-GROUP_MARKS: Final = (
-    ("gateway", "gateway.app"),
-    ("image bento", "bentos.image"),
-    ("video bento", "bentos.video"),
-    ("audio bento", "bentos.audio"),
-    ("triton", "tritonserver"),
-    ("postgres", "postgres"),
-    ("supervisor", "scripts.stack"),
-)
-"""What the command line of a group's first process contains."""
 
 
 class PlatformError(Exception):
@@ -78,30 +69,15 @@ def platform(home: Path) -> Generator[Platform]:
 
 
 def find_groups(home: Path) -> dict[str, list[int]]:
-    """The first process of every part of the platform that runs in the data folder `home`.
+    """The first process of every part of the platform that runs in the data folder `home`, and its supervisor.
 
     Raises:
-        PlatformError: A part has no process.
+        PlatformError: No platform runs there.
     """
-    ours: dict[int, str] = {}
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("BONAFIDE_HOME") == str(home):
-                ours[process.pid] = " ".join(process.cmdline())
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-    roots: dict[str, list[int]] = {group: [] for group, _ in GROUP_MARKS}
-    for pid, command in ours.items():
-        if psutil.Process(pid).ppid() in ours and "scripts" not in ours.get(psutil.Process(pid).ppid(), ""):
-            continue
-        for group, mark in GROUP_MARKS:
-            if mark in command:
-                roots[group].append(pid)
-                break
-    missing = [group for group, pids in roots.items() if not pids]
-    if missing:
-        raise PlatformError(f"no process found of {', '.join(missing)}")
-    return roots
+    state = read_state(DataFolder(home))
+    if state is None or not state.ready:
+        raise PlatformError(f"no platform is ready in {home}")
+    return {"supervisor": [state.pid], **{name: [process.pid] for name, process in state.processes.items()}}
 
 
 def count_batches(metrics_url: str, model: str) -> tuple[int, int]:
