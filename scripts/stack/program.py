@@ -39,7 +39,7 @@ class Program:
 
     `prepare` runs before each start and `activate` after each first answer; either may raise `StartError`. `after`
     names what must be ready first. `stop_signal` goes to the process itself; what is left of its session after
-    `grace_s` seconds is killed.
+    `grace_s` seconds is killed. Processes of a higher `layer` are stopped before those of a lower one.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Program:
     account: Account | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     grace_s: float = 10
+    layer: int = 0
     folder: Path | None = None
 
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import subprocess
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Final
 
@@ -15,8 +15,15 @@ _PROBE_INTERVAL_S: Final = 0.05
 _LOG_LINES: Final = 15
 
 
-async def start(program: Program, *, log: Path, run_id: str, deadline_s: float) -> subprocess.Popen[bytes]:
-    """Prepare and start a program, wait until it answers, activate it.
+async def start(
+    program: Program,
+    *,
+    log: Path,
+    run_id: str,
+    deadline_s: float,
+    on_spawn: Callable[[subprocess.Popen[bytes]], None] = lambda _: None,
+) -> subprocess.Popen[bytes]:
+    """Prepare and start a program, wait until it answers, activate it. `on_spawn` is told of it before it answers.
 
     Raises:
         StartError: It ended, or was not ready after `deadline_s` seconds; with the end of its log. It is ended then.
@@ -26,6 +33,7 @@ async def start(program: Program, *, log: Path, run_id: str, deadline_s: float) 
     offset = _size(log)
     process = spawn(program, log=log, run_id=run_id)
     try:
+        on_spawn(process)
         await _ready(program, process, until)
     except BaseException as error:
         await asyncio.to_thread(stop, program, process)

@@ -12,6 +12,8 @@ import psutil
 
 from scripts.stack.program import RUN_VARIABLE
 
+SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108  # Where the C library, and so Triton, puts it.
+
 _POLL_S: Final = 0.02
 _KILL_DEADLINE_S: Final = 5
 _CLOCK_SLACK_S: Final = 1.0
@@ -78,7 +80,7 @@ def send(processes: Collection[psutil.Process], number: signal.Signals) -> None:
             process.send_signal(number)
 
 
-def sweep_shared_memory(prefix: str, folder: Path = Path("/dev/shm")) -> list[str]:  # noqa: S108  # Triton's choice.
+def sweep_shared_memory(prefix: str, folder: Path = SHARED_MEMORY) -> list[str]:
     """Remove the shared-memory regions whose names begin with a prefix of ours; return their names."""
     if not prefix.startswith("bonafide"):
         raise ValueError(f"{prefix} is not a prefix of ours.")

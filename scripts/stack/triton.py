@@ -158,7 +158,7 @@ def _arguments(triton: Triton) -> list[str]:
         # Nothing of ours speaks HTTP to it: one thread serves the curious.
         "--http-thread-count=1",
         "--allow-cpu-metrics=false",
-        f"--exit-timeout-secs={int(triton.grace_s / 2)}",
+        f"--exit-timeout-secs={int(triton.grace_s / 4)}",
     ]
     for setting in (
         f"shm-region-prefix-name={triton.shared_memory_prefix}",

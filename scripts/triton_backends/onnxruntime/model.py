@@ -1,3 +1,4 @@
+# ruff: noqa: INP001  # Triton wants a folder of this name with this file in it, not a package.
 """A Python-based Triton backend named `onnxruntime`: the stand-in for NVIDIA's native one, with the same config.pbtxt.
 
 Triton runs it in a stub process for each model instance. The requests of a dynamic batch become one run of the graph,
@@ -11,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 import onnxruntime as ort
-import triton_python_backend_utils as pb
+import triton_python_backend_utils as pb  # pyright: ignore[reportMissingImports]  # Triton's stub brings it.
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -105,7 +106,7 @@ class TritonPythonModel:
             names = sorted({name for request in wanted for name in request})
             try:
                 joined = {name: np.concatenate([feed[name] for feed in feeds]) for name in self.inputs}
-                results = dict(zip(names, self.graph.run(names, joined), strict=True))
+                results: dict[str, Any] = dict(zip(names, self.graph.run(names, joined), strict=True))
             except Exception as error:  # noqa: BLE001  # Whatever it was, the others must not share one request's fault.
                 pb.Logger.log_warn(f"A batch of {len(feeds)} requests failed and is run one by one: {error}")
             else:
