@@ -7,6 +7,7 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server import Server
 
+from gateway.logs import library_logs
 from gateway.metrics import MULTIPROCESS_VARIABLE
 from gateway.settings import GatewaySettings
 
@@ -27,6 +28,7 @@ def main() -> None:
             factory=True,
             workers=settings.gateway_workers,
             websockets=False,
+            log_dictconfig=library_logs(settings.log_level),
             log_level=LogLevels(settings.log_level.lower()),
             respawn_failed_workers=True,
             workers_kill_timeout=int(settings.drain_timeout_s) + _STOP_AFTER_DRAIN_S,

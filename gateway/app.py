@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
@@ -56,7 +56,7 @@ def build_app(settings: GatewaySettings) -> Edge:
     metrics = Metrics()
 
     @asynccontextmanager
-    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+    async def lifespan(app: Litestar) -> AsyncGenerator[None]:
         if settings.migrate_on_start:
             await asyncio.to_thread(migrate, settings.database_url.get_secret_value())
         async with open_database(settings) as database, open_bento_client(settings) as bentos:

@@ -1,7 +1,7 @@
 """Work that repeats beside the requests. A run that fails is logged and tried again at the next turn."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ class Chore:
 
 
 @asynccontextmanager
-async def doing(chores: Sequence[Chore]) -> AsyncIterator[None]:
+async def doing(chores: Sequence[Chore]) -> AsyncGenerator[None]:
     """Do the chores as long as the context lasts."""
     tasks = [asyncio.create_task(_repeat(chore), name=chore.name) for chore in chores]
     try:

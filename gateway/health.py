@@ -58,7 +58,7 @@ class Fitness:
         self._pool = pool
         self._bentos = bentos
         self._revision = newest_revision()
-        self._modalities = dict.fromkeys(MEDIA_MODALITIES, False)
+        self._modalities: dict[Modality, bool] = dict.fromkeys(MEDIA_MODALITIES, False)
         self.health = Health(service=SERVICE, version=version("bonafide"), environment=settings.environment)
 
     async def probe(self) -> None:

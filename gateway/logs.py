@@ -20,7 +20,10 @@ _SECRET_TEXTS: Final = (
     (re.compile(r"sk-live-[0-9a-fA-F]{8,}"), f"sk-live-{REDACTED}"),
     (re.compile(r"(?i)(bearer\s+)[A-Za-z0-9._~+/=-]+"), rf"\1{REDACTED}"),
     (re.compile(r"\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"), REDACTED),
-    (re.compile(r"(?i)([?&][^=&\s]*(?:sig|signature|token|credential|secret|key)[^=&\s]*=)[^&\s\"']+"), rf"\1{REDACTED}"),
+    (
+        re.compile(r"(?i)([?&][^=&\s]*(?:sig|signature|token|credential|secret|key)[^=&\s]*=)[^&\s\"']+"),
+        rf"\1{REDACTED}",
+    ),
     (re.compile(r"(://[^:/@\s]*:)[^@/\s]+@"), rf"\1{REDACTED}@"),
 )
 _MARKS: Final = re.compile(r"sk-live-|bearer|eyJ|[?&]|://", re.IGNORECASE)
@@ -52,36 +55,41 @@ def _to_json(_: WrappedLogger, __: str, event: EventDict) -> str:
     return _encode(event).decode()
 
 
+_STEPS: Final[tuple[Processor, ...]] = (
+    structlog.contextvars.merge_contextvars,
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.format_exc_info,
+)
+
+
 def configure_logs(level: str) -> None:
     """Send everything that is logged in this process to standard output as JSON."""
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-    ]
     structlog.configure(
-        processors=[*shared, _redact_event, _to_json],
+        processors=[*_STEPS, _redact_event, _to_json],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
         logger_factory=structlog.PrintLoggerFactory(sys.stdout),
         cache_logger_on_first_use=True,
     )
+    logging.config.dictConfig(library_logs(level))
+
+
+def library_logs(level: str) -> dict[str, Any]:
+    """Configuration, for `logging.config`, that writes what libraries log in the same way."""
     formatter = {
         "()": structlog.stdlib.ProcessorFormatter,
-        "foreign_pre_chain": [structlog.stdlib.add_logger_name, *shared],
+        "foreign_pre_chain": [structlog.stdlib.add_logger_name, *_STEPS],
         "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, _redact_event, _to_json],
     }
-    logging.config.dictConfig(
-        {
-            "version": 1,
-            "disable_existing_loggers": False,
-            "formatters": {"json": formatter},
-            "handlers": {"stdout": {"class": "logging.StreamHandler", "stream": sys.stdout, "formatter": "json"}},
-            "root": {"level": level, "handlers": ["stdout"]},
-            "loggers": {
-                "_granian": {"level": level, "handlers": [], "propagate": True},
-                "granian.access": {"level": level, "handlers": [], "propagate": True},
-                "alembic": {"level": "WARNING"},
-            },
-        }
-    )
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": formatter},
+        "handlers": {"stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "json"}},
+        "root": {"level": level, "handlers": ["stdout"]},
+        "loggers": {
+            "_granian": {"level": level, "handlers": [], "propagate": True},
+            "granian.access": {"level": level, "handlers": [], "propagate": True},
+            "alembic": {"level": "WARNING"},
+        },
+    }

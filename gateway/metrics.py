@@ -6,7 +6,7 @@ PROMETHEUS_MULTIPROC_DIR, and the figures of all are added up from files in that
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
@@ -64,7 +64,7 @@ class Metrics:
         self._detections.labels(modality.value, outcome).inc()
 
     @contextmanager
-    def time_inference(self, modality: Modality) -> Iterator[None]:
+    def time_inference(self, modality: Modality) -> Generator[None]:
         """Time what happens inside, and count it as in flight meanwhile."""
         running = self._running.labels(modality.value)
         running.inc()

@@ -4,6 +4,7 @@
 read. What was not foreseen is logged with its traceback and answered as an `internal_error` that tells nothing.
 """
 
+from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
@@ -81,12 +82,12 @@ class CompatError(msgspec.Struct, frozen=True, kw_only=True):
 def render_error(request: Request[Any, Any, Any], raised: Exception) -> Response[Any]:
     """The answer to a request that ended with an exception."""
     error, fields = _understand(raised)
-    if error.http_status >= 500 and not isinstance(raised, GatewayError):  # noqa: PLR2004 - HTTP's own number.
+    if error.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(raised, GatewayError):
         _log.error("request_failed", path=request.scope["path"], exc_info=raised)
     headers = dict(error.headers)
     if error.retry_after_s is not None:
         headers["retry-after"] = str(error.retry_after_s)
-    if error.http_status == 401:  # noqa: PLR2004 - HTTP's own number.
+    if error.http_status == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = 'Bearer realm="bonafide"'
     request_id = request_id_of(request.scope)
     path = request.scope["path"]
@@ -119,21 +120,28 @@ def request_id_of(scope: Scope) -> str:
 
 def _understand(raised: Exception) -> tuple[GatewayError, tuple[InvalidField, ...]]:
     """The error of our tree that an exception means, and the fields it names."""
-    if isinstance(raised, GatewayError):
-        return raised, ()
-    if isinstance(raised, _DATABASE_AWAY):
-        return DatabaseUnavailableError(retry_after_s=2), ()
     if isinstance(raised, ValidationException):
         return InvalidBodyError("Some fields are not valid."), _fields(raised.extra)
-    if isinstance(raised, NotFoundException):
-        return NotFoundError(), ()
-    if isinstance(raised, MethodNotAllowedException):
-        return MethodNotAllowedError(headers=dict(raised.headers or {})), ()
-    if isinstance(raised, HTTPException) and raised.status_code == 413:  # noqa: PLR2004 - HTTP's own number.
-        return MediaTooLargeError("The request body is larger than is allowed.", code="body_too_large"), ()
-    if isinstance(raised, HTTPException) and 400 <= raised.status_code < 500:  # noqa: PLR2004 - HTTP's own numbers.
-        return RequestError(raised.detail, status=raised.status_code), ()
-    return FailureError(GatewayError().message), ()
+    return _translate(raised), ()
+
+
+def _translate(raised: Exception) -> GatewayError:
+    match raised:
+        case GatewayError():
+            error = raised
+        case NotFoundException():
+            error = NotFoundError()
+        case MethodNotAllowedException():
+            error = MethodNotAllowedError(headers=dict(raised.headers or {}))
+        case HTTPException(status_code=HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
+            error = MediaTooLargeError("The request body is larger than is allowed.", code="body_too_large")
+        case HTTPException() if raised.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
+            error = RequestError(raised.detail, status=raised.status_code)
+        case _ if isinstance(raised, _DATABASE_AWAY):
+            error = DatabaseUnavailableError(retry_after_s=2)
+        case _:
+            error = FailureError(GatewayError().message)
+    return error
 
 
 def _fields(extra: Any) -> tuple[InvalidField, ...]:

@@ -1,5 +1,6 @@
 """Accounts and their primary key: sign up, recognise by password, regenerate the key."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -10,9 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.accounts.passwords import Passwords
 from gateway.db.tables import Account, ApiKey
-from gateway.errors import EmailTakenError, WrongPasswordError
+from gateway.errors import EmailTakenError, InvalidBodyError, WrongPasswordError
 from gateway.keys.secrets import NewKey, make_key
 from gateway.settings import GatewaySettings
+
+_EMAIL: Final = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]+\.[^@\s\x00-\x1f\x7f.]+")
 
 _ACCOUNTS: Final[Any] = Account.__table__  # pyright: ignore[reportAttributeAccessIssue] - SQLModel adds it.
 _KEYS: Final[Any] = ApiKey.__table__  # pyright: ignore[reportAttributeAccessIssue] - SQLModel adds it.
@@ -39,8 +42,11 @@ class Accounts:
         """Make an account with the usual limits and its primary key.
 
         Raises:
+            InvalidBodyError: This is no e-mail address.
             EmailTakenError: There is one with this e-mail, in whatever case.
         """
+        if not _EMAIL.fullmatch(email):
+            raise InvalidBodyError("The e-mail address is not valid.")
         password_hash = await self._passwords.hash(password)
         values = {
             "email": email,
@@ -51,7 +57,9 @@ class Accounts:
         }
         try:
             async with self._engine.begin() as connection:
-                account_id = await connection.scalar(_ACCOUNTS.insert().values(values).returning(_ACCOUNTS.c.id))
+                account_id = (
+                    await connection.execute(_ACCOUNTS.insert().values(values).returning(_ACCOUNTS.c.id))
+                ).scalar_one()
                 return await issue_primary_key(connection, account_id)
         except IntegrityError as error:
             raise EmailTakenError from error
@@ -62,6 +70,8 @@ class Accounts:
         Raises:
             WrongPasswordError: One of them is wrong, or the account may not log in.
         """
+        if not _EMAIL.fullmatch(email):
+            raise WrongPasswordError
         query = (
             select(_ACCOUNTS.c.id, _ACCOUNTS.c.email, _ACCOUNTS.c.password_hash, _KEYS.c.prefix)
             .join(

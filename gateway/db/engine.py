@@ -4,7 +4,7 @@ Admit and settle run twice per detection; on the bare pool, in autocommit and pr
 together instead of 0.7 ms.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -37,7 +37,7 @@ def connection_string(database_url: str) -> str:
 
 
 @asynccontextmanager
-async def open_database(settings: GatewaySettings) -> AsyncIterator[Database]:
+async def open_database(settings: GatewaySettings) -> AsyncGenerator[Database]:
     """Open both pools for the life of the process; the bare one fills in the background."""
     url = settings.database_url.get_secret_value()
     options = f"-c statement_timeout={_STATEMENT_TIMEOUT_MS} -c timezone=UTC"

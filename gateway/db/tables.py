@@ -22,7 +22,7 @@ def _timestamp(name: str, *, required: bool = False) -> Column[datetime]:
 class Account(SQLModel, table=True):
     """Who may use the platform, and how much. A limit that is null does not exist; no password means no login."""
 
-    __tablename__ = "accounts"
+    __tablename__ = "accounts"  # pyright: ignore[reportAssignmentType] - SQLModel takes a plain name too.
     __table_args__ = (
         Index("accounts_email_key", text("lower(email)"), unique=True),
         CheckConstraint("status IN ('active', 'suspended')", name="accounts_status_check"),
@@ -46,7 +46,7 @@ class ApiKey(SQLModel, table=True):
     An account has at most one living primary key, the one that contract A shows and regenerates.
     """
 
-    __tablename__ = "api_keys"
+    __tablename__ = "api_keys"  # pyright: ignore[reportAssignmentType] - SQLModel takes a plain name too.
     __table_args__ = (
         Index(
             "api_keys_primary_key",
@@ -69,7 +69,7 @@ class ApiKey(SQLModel, table=True):
 class UsageDay(SQLModel, table=True):
     """How many detections of an account were charged on a UTC day. Half-full pages keep its updates in place."""
 
-    __tablename__ = "usage_days"
+    __tablename__ = "usage_days"  # pyright: ignore[reportAssignmentType] - SQLModel takes a plain name too.
     __table_args__ = ({"postgresql_with": {"fillfactor": "50"}},)
 
     account_id: UUID = Field(primary_key=True, foreign_key="accounts.id")
@@ -80,7 +80,7 @@ class UsageDay(SQLModel, table=True):
 class Burst(SQLModel, table=True):
     """State of an account's burst limit: the theoretical arrival time of the generic cell rate algorithm."""
 
-    __tablename__ = "bursts"
+    __tablename__ = "bursts"  # pyright: ignore[reportAssignmentType] - SQLModel takes a plain name too.
     __table_args__ = ({"postgresql_with": {"fillfactor": "50"}},)
 
     account_id: UUID = Field(primary_key=True, foreign_key="accounts.id")
@@ -93,7 +93,7 @@ class DetectionRow(SQLModel, table=True):
     `attempt` is the token of whoever may settle it. `answer` is the Bento's whole answer.
     """
 
-    __tablename__ = "detections"
+    __tablename__ = "detections"  # pyright: ignore[reportAssignmentType] - SQLModel takes a plain name too.
     __table_args__ = (
         Index("detections_account_id_id_idx", "account_id", text("id DESC")),
         Index("detections_running_idx", "deadline_at", postgresql_where=text("status = 'running'")),

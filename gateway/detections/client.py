@@ -3,10 +3,11 @@
 import asyncio
 import io
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Final
 
 import aiohttp
@@ -49,6 +50,13 @@ _PROBE_TIMEOUT: Final = aiohttp.ClientTimeout(total=2)
 _CONNECT_TIMEOUT_S: Final = 2
 _DEADLINE_MARGIN_S: Final = 0.5
 """A Bento gives up at the deadline by itself; this much later we stop waiting for it to say so."""
+_REFUSALS: Final[dict[int, type[GatewayError]]] = {
+    HTTPStatus.BAD_REQUEST: UnreadableMediaError,
+    HTTPStatus.NOT_FOUND: RequestError,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: MediaTooLargeError,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: UnsupportedMediaError,
+    HTTPStatus.GATEWAY_TIMEOUT: DeadlineExceededError,
+}
 _OUR_FAULT: Final = frozenset({"bad_reference", "unauthorized", "invalid_request"})
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -114,7 +122,7 @@ class BentoClient:
         """Whether the Bento of a modality says that it is ready."""
         try:
             async with self._session.get(self._urls[modality] + READY_PATH, timeout=_PROBE_TIMEOUT) as response:
-                return response.status == 200  # noqa: PLR2004 - HTTP's own number.
+                return response.status == HTTPStatus.OK
         except (TimeoutError, aiohttp.ClientError, OSError):
             return False
 
@@ -142,7 +150,7 @@ class BentoClient:
             url = self._urls[modality] + DETECT_PATH
             async with self._session.post(url, data=body, headers=headers) as response:
                 document = await response.read()
-        if response.status != 200:  # noqa: PLR2004 - HTTP's own number.
+        if response.status != HTTPStatus.OK:
             raise _refusal(response.status, response.headers.get("retry-after"), document)
         try:
             return BentoAnswer(_DETECTION.decode(document), document)
@@ -151,7 +159,7 @@ class BentoClient:
 
 
 @asynccontextmanager
-async def open_bento_client(settings: GatewaySettings) -> AsyncIterator[BentoClient]:
+async def open_bento_client(settings: GatewaySettings) -> AsyncGenerator[BentoClient]:
     """A client for the life of the process."""
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=30),
@@ -173,22 +181,11 @@ def _refusal(status: int, retry_after: str | None, document: bytes) -> GatewayEr
     if body.code in _OUR_FAULT:
         _log.error("bento_refused_the_gateway", code=body.code, message=body.message, status=status)
         return FailureError(code="inference_failed")
-    match status:
-        case 400:
-            return UnreadableMediaError(body.message, code=body.code)
-        case 404:
-            return RequestError(body.message, code=body.code)
-        case 413:
-            return MediaTooLargeError(body.message, code=body.code)
-        case 415:
-            return UnsupportedMediaError(body.message, code=body.code)
-        case 503:
-            wait_s = int(retry_after) if retry_after and retry_after.isdecimal() else _RETRY_AFTER_S
-            return InferenceUnavailableError(body.message, code=body.code, retry_after_s=wait_s)
-        case 504:
-            return DeadlineExceededError(body.message, code=body.code)
-        case _:
-            return _nonsense(status)
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        wait_s = int(retry_after) if retry_after and retry_after.isdecimal() else _RETRY_AFTER_S
+        return InferenceUnavailableError(body.message, code=body.code, retry_after_s=wait_s)
+    kind = _REFUSALS.get(status)
+    return kind(body.message, code=body.code) if kind else _nonsense(status)
 
 
 def _nonsense(status: int) -> FailureError:

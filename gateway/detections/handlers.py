@@ -5,13 +5,13 @@ from uuid import UUID
 
 from litestar import Request, Router, get, post
 from litestar.di import NamedDependency
-from litestar.params import PathParameter, QueryParameter
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import PathParameter, QueryParameter
 
 from gateway.detections.history import History
 from gateway.detections.reception import Reception
 from gateway.detections.schemas import DetectionPage, DetectionView
-from gateway.keys.guard import KeyGuard
+from gateway.keys.guard import Caller, require_key
 from gateway.reference.operations import FileOperation
 from gateway.rendering import Problem
 
@@ -45,29 +45,25 @@ async def create_detection(request: Request[Any, Any, Any], reception: NamedDepe
     return await reception.receive(request)
 
 
-@get("/", summary="List detections")
+@get("/", summary="List detections", guards=[require_key])
 async def list_detections(
-    request: Request[Any, Any, Any],
-    guard: NamedDependency[KeyGuard],
+    request: Request[Caller, Any, Any],
     history: NamedDependency[History],
     cursor: Annotated[str | None, QueryParameter(description="`next_cursor` of the page before.")] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=100, description="Most entries on the page.")] = 20,
 ) -> DetectionPage:
     """List the account's detections, newest first."""
-    caller = await guard.identify(request)
-    return await history.page(caller.account_id, cursor=cursor, limit=limit)
+    return await history.page(request.user.account_id, cursor=cursor, limit=limit)
 
 
-@get("/{detection_id:uuid}", summary="Read a detection")
+@get("/{detection_id:uuid}", summary="Read a detection", guards=[require_key])
 async def read_detection(
-    request: Request[Any, Any, Any],
-    guard: NamedDependency[KeyGuard],
+    request: Request[Caller, Any, Any],
     history: NamedDependency[History],
     detection_id: Annotated[UUID, PathParameter(description="Id of the detection.")],
 ) -> DetectionView:
     """Read one of the account's detections with its evidence."""
-    caller = await guard.identify(request)
-    return await history.one(caller.account_id, detection_id)
+    return await history.one(request.user.account_id, detection_id)
 
 
 detection_routes = Router(

@@ -6,7 +6,8 @@ from typing import Any
 from litestar import Request
 
 from bentos.contract import Modality
-from gateway.detections.intake import Intake, RequestBody
+from gateway.detections.forms import RequestBody
+from gateway.detections.intake import Intake
 from gateway.detections.schemas import DetectionView
 from gateway.detections.service import Detections, Order
 from gateway.errors import AuthenticationError, ClientGoneError, GatewayError

@@ -6,8 +6,17 @@ from uuid import UUID
 
 import msgspec
 
-from bentos.contract import AudioEvidence, Detection, ImageEvidence, Modality, Reason, Thresholds, Timings, Verdict
-from bentos.contract import VideoEvidence
+from bentos.contract import (
+    AudioEvidence,
+    Detection,
+    ImageEvidence,
+    Modality,
+    Reason,
+    Thresholds,
+    Timings,
+    Verdict,
+    VideoEvidence,
+)
 
 Status = Literal["running", "succeeded", "failed"]
 
@@ -67,7 +76,13 @@ def confidence_percent(p_fake: float) -> float:
 
 
 def view_of_answer(
-    answer: Detection, *, detection_id: UUID, filename: str, media_type: str, size_bytes: int, created_at: datetime,
+    answer: Detection,
+    *,
+    detection_id: UUID,
+    filename: str,
+    media_type: str,
+    size_bytes: int,
+    created_at: datetime,
     settled_at: datetime | None,
 ) -> DetectionView:
     """The view of a detection that has its verdict."""

@@ -6,13 +6,15 @@ died.
 """
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, LiteralString
 from uuid import UUID, uuid4
 
 import psycopg
 import structlog
+from psycopg.rows import TupleRow
 
 from gateway.db.engine import Pool
 from gateway.detections.client import BentoAnswer, BentoClient
@@ -176,7 +178,7 @@ class Detections:
         except asyncio.CancelledError:
             await self._fail(admitted, FailureError("The service was stopped.", code="interrupted"))
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001 - Whatever it is must be settled; it is logged with its traceback.
             _log.exception("inference_failed", detection_id=str(admitted.id))
             return await self._fail(admitted, FailureError())
         return await self._succeed(upload, admitted, answer)
@@ -217,7 +219,7 @@ class Detections:
         await self._close(FAIL, parameters)
         return Outcome(error=error, allowance=_refunded(admitted.allowance))
 
-    async def _close(self, statement: str, parameters: dict[str, object]) -> tuple[object, ...] | None:
+    async def _close(self, statement: LiteralString, parameters: Mapping[str, object]) -> TupleRow | None:
         """Run a closing statement, again if the connection breaks; None where the row was no longer ours to close.
 
         Raises:

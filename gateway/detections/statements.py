@@ -6,9 +6,9 @@ limit is exact. SETTLE, FAIL and SWEEP close a row only while it is `running` an
 token of its attempt.
 """
 
-from typing import Final
+from typing import Final, LiteralString
 
-ADMIT: Final = """
+ADMIT: Final[LiteralString] = """
 WITH caller AS MATERIALIZED (
     SELECT k.id AS key_id, a.id AS account_id, a.daily_limit, a.burst_limit, a.burst_period_s,
         make_interval(secs => a.burst_period_s) AS period,
@@ -49,9 +49,9 @@ SELECT caller.key_id, caller.account_id, opened.id, opened.created_at, caller.us
 FROM caller LEFT JOIN burst ON true LEFT JOIN charge ON true LEFT JOIN opened ON true
 """
 
-BURST_STATE: Final = "SELECT arrival_at FROM bursts WHERE account_id = %(account_id)s"
+BURST_STATE: Final[LiteralString] = "SELECT arrival_at FROM bursts WHERE account_id = %(account_id)s"
 
-SETTLE: Final = """
+SETTLE: Final[LiteralString] = """
 UPDATE detections
 SET status = 'succeeded', settled_at = now(), verdict = %(verdict)s, p_fake = %(p_fake)s, model = %(model)s,
     version = %(version)s, answer = %(answer)s::text::jsonb
@@ -59,7 +59,7 @@ WHERE id = %(id)s AND attempt = %(attempt)s AND status = 'running'
 RETURNING settled_at
 """
 
-FAIL: Final = """
+FAIL: Final[LiteralString] = """
 WITH closed AS (
     UPDATE detections
     SET status = 'failed', settled_at = now(), refunded = true, error_code = %(code)s, error_message = %(message)s
@@ -71,9 +71,11 @@ FROM closed WHERE d.account_id = closed.account_id AND d.day = closed.charged_on
 RETURNING d.charged
 """
 
-HOW_CLOSED: Final = "SELECT status, settled_at FROM detections WHERE id = %(id)s AND attempt = %(attempt)s"
+HOW_CLOSED: Final[LiteralString] = (
+    "SELECT status, settled_at FROM detections WHERE id = %(id)s AND attempt = %(attempt)s"
+)
 
-SWEEP: Final = """
+SWEEP: Final[LiteralString] = """
 WITH turn AS MATERIALIZED (
     SELECT pg_try_advisory_xact_lock(hashtext('bonafide.sweep')) AS ours
 ), overdue AS (

@@ -1,6 +1,7 @@
 """Who is calling: the API key of a request, and the account behind it.
 
-A detection does not come through `KeyGuard`: its key is checked inside the statement that admits it.
+Routes name `require_key` among their guards, which runs before anything else of the request is looked at, and find
+the caller as `request.user`. Detections do not: their key is checked inside the statement that admits them.
 """
 
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
 
 from gateway.db.engine import Pool
 from gateway.errors import InvalidKeyError, MissingKeyError
@@ -75,3 +77,9 @@ class KeyGuard:
         note_allowance(connection.scope, caller.allowance)
         self._last_use.note(caller.key_id)
         return caller
+
+
+async def require_key(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Let only callers with a valid key pass. Raises AuthenticationError for the others."""
+    guard: KeyGuard = connection.app.state["guard"]
+    connection.scope["user"] = await guard.identify(connection)

@@ -7,7 +7,7 @@ import msgspec
 from litestar import Request, Router, get
 from litestar.di import NamedDependency
 
-from gateway.keys.guard import KeyGuard
+from gateway.keys.guard import Caller, require_key
 from gateway.limits.usage import Usage
 
 
@@ -38,11 +38,9 @@ class UsageReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @get("/", summary="Read usage")
-async def read_usage(
-    request: Request[Any, Any, Any], guard: NamedDependency[KeyGuard], usage: NamedDependency[Usage]
-) -> UsageReport:
+async def read_usage(request: Request[Caller, Any, Any], usage: NamedDependency[Usage]) -> UsageReport:
     """Read what the account has used today and ever, and what is left of its limits."""
-    caller = await guard.identify(request)
+    caller = request.user
     allowance = caller.allowance
     total, last_day = await usage.total(caller.account_id)
     burst = None
@@ -65,4 +63,4 @@ async def read_usage(
     )
 
 
-usage_routes = Router("/v1/usage", route_handlers=[read_usage], tags=["Usage"])
+usage_routes = Router("/v1/usage", route_handlers=[read_usage], guards=[require_key], tags=["Usage"])

@@ -1,21 +1,16 @@
 """`GET /v1/models`."""
 
-from typing import Any
-
-from litestar import Request, Router, get
+from litestar import Router, get
 from litestar.di import NamedDependency
 
-from gateway.keys.guard import KeyGuard
+from gateway.keys.guard import require_key
 from gateway.models.service import ModelCatalogue, Models
 
 
 @get("/", summary="List models")
-async def list_models(
-    request: Request[Any, Any, Any], guard: NamedDependency[KeyGuard], models: NamedDependency[Models]
-) -> ModelCatalogue:
+async def list_models(models: NamedDependency[Models]) -> ModelCatalogue:
     """List the models that can be asked for, with the figures of their cards."""
-    await guard.identify(request)
     return await models.catalogue()
 
 
-model_routes = Router("/v1/models", route_handlers=[list_models], tags=["Models"])
+model_routes = Router("/v1/models", route_handlers=[list_models], guards=[require_key], tags=["Models"])

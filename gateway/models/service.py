@@ -38,9 +38,7 @@ class Models:
                 self._catalogue = ModelCatalogue(
                     models=tuple(model for answer in answers if answer is not None for model in answer),
                     unavailable=tuple(
-                        modality
-                        for modality, answer in zip(MEDIA_MODALITIES, answers, strict=True)
-                        if answer is None
+                        modality for modality, answer in zip(MEDIA_MODALITIES, answers, strict=True) if answer is None
                     ),
                 )
                 self._asked_at = time.monotonic()

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from litestar.openapi.spec import (
-    Operation,
     OpenAPIFormat,
     OpenAPIMediaType,
     OpenAPIType,
+    Operation,
     RequestBody,
     Schema,
 )
