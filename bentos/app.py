@@ -5,6 +5,7 @@ they find in bodies, and because everything here happens once per request.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
 from typing import Final, Protocol
 
 import structlog
@@ -13,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from bentos.calls import Call, ClientGoneError, Headers, open_call
 from bentos.contract import DETECT_PATH, MODELS_PATH, Detection, Modality, ModelList
 from bentos.deadline import Deadline
-from bentos.errors import DetectionError, OverloadedError, RequestError, UnavailableError
+from bentos.errors import DetectionError, OverloadedError, RequestError
 from bentos.hangup import unless_hung_up
 from bentos.metrics import CONTENT_TYPE, DetectionMetrics
 from bentos.responses import send_bytes, send_error, send_json
@@ -138,7 +139,8 @@ class DetectionApp:
 
     def _record(self, path: str, error: DetectionError) -> None:
         """Log a call that failed, as a warning where it is our fault, and count it."""
-        ours = isinstance(error, UnavailableError | InternalError)
-        (_log.warning if ours else _log.info)("call failed", path=path, code=error.code, message=str(error))
+        (_log.warning if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR else _log.info)(
+            "call failed", path=path, code=error.code, message=str(error)
+        )
         if path == DETECT_PATH:
             self._metrics.count(error.code)

@@ -5,13 +5,13 @@ import re
 import uuid
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final, Self
 
 from starlette.types import Receive
 
-from bentos.contract import HEADER_DEADLINE_MS, HEADER_MODEL, HEADER_REFERENCE, HEADER_REQUEST_ID, Modality
+from bentos.contract import HEADER_DEADLINE_MS, HEADER_MODEL, HEADER_REFERENCE, HEADER_REQUEST_ID, Modality, Timings
 from bentos.deadline import Deadline
 from bentos.errors import (
     DeadlineExceededError,
@@ -37,6 +37,16 @@ class ClientGoneError(Exception):
     """The caller hung up before the call was over."""
 
 
+@dataclass(slots=True)
+class Laps:
+    """Milliseconds that the steps of one call took so far; the steps write here as they end."""
+
+    queue_ms: float = 0.0
+    decode_ms: float = 0.0
+    faces_ms: float = 0.0
+    inference_ms: float = 0.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """A request for a verdict: the medium, the model asked for (None: the default), and until when."""
@@ -45,6 +55,17 @@ class Call:
     model: str | None
     deadline: Deadline
     request_id: str
+    laps: Laps = field(default_factory=Laps)
+
+    def timings(self) -> Timings:
+        """Return how long the steps took, and the call until now."""
+        return Timings(
+            queue_ms=round(self.laps.queue_ms, 3),
+            decode_ms=round(self.laps.decode_ms, 3),
+            faces_ms=round(self.laps.faces_ms, 3),
+            inference_ms=round(self.laps.inference_ms, 3),
+            total_ms=round(self.deadline.elapsed_ms(), 3),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bentos.contract import TrackScore
-
 AUDIO_TOP_SHARE: Final = 0.25
 """Share of an audio clip's windows, the most suspicious ones, that its score is made of."""
 
@@ -29,13 +27,13 @@ def score_image(face_scores: Sequence[float]) -> float:
     return max(face_scores)
 
 
-def score_video(tracks: Sequence[TrackScore]) -> float:
+def score_video(track_scores: Sequence[float]) -> float:
     """Return the score of a video: that of its most suspicious track, for the same reason as in a picture.
 
     Args:
-        tracks: The followed faces (or the centre of the frames), at least one.
+        track_scores: p_fake of each followed face (or of the centre of the frames), at least one.
     """
-    return max(track.p_fake for track in tracks)
+    return max(track_scores)
 
 
 def score_audio(window_scores: Sequence[float]) -> float:

@@ -3,21 +3,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bentos.contract import Box, TrackScore
 from bentos.scoring import score_audio, score_image, score_video, stack_tracks
 
 scores = st.lists(st.floats(0, 1, width=32), min_size=1, max_size=60)
 
 
-def track(p_fake: float) -> TrackScore:
-    return TrackScore(track=0, p_fake=p_fake, box=Box(x=0, y=0, width=1, height=1), frames=())
-
-
-def score_tracks(values: list[float]) -> float:
-    return score_video([track(value) for value in values])
-
-
-rules = pytest.mark.parametrize("rule", [score_image, score_tracks, score_audio])
+rules = pytest.mark.parametrize("rule", [score_image, score_video, score_audio])
 
 
 @rules

@@ -1,0 +1,196 @@
+"""What the three detectors share: the resources of their process, and how BentoML opens, asks and closes them.
+
+Each detector is the entry service of a process of its own, because BentoML lets no other refuse pickled bodies.
+"""
+
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, TypeVar
+
+import bentoml
+import numpy as np
+from starlette.types import Receive, Scope, Send
+
+from bentos.app import DetectionApp
+from bentos.auth import TokenMiddleware
+from bentos.calls import Call
+from bentos.cards import Card
+from bentos.catalogue import Catalogue, Served
+from bentos.contract import Detection, Modality, ModelList
+from bentos.deadline import Deadline
+from bentos.errors import InferenceUnavailableError
+from bentos.inference import InferenceClient, Tensor, Tensors
+from bentos.logs import configure_logs
+from bentos.media.pool import MediaPool, PoolLimits
+from bentos.media.prepared import PreparedAudio, PreparedImage, PreparedVideo
+from bentos.media.tasks import MediaTask
+from bentos.readiness import Readiness
+from bentos.repository import ModelRepository
+from bentos.samples import MAKE_SAMPLE, SampleOptions
+from bentos.settings import MEBIBYTE, BentoSettings, load_settings
+from bentos.triton import TritonClient
+
+_PORTS: Final = {Modality.IMAGE: 3001, Modality.VIDEO: 3002, Modality.AUDIO: 3003}
+
+_SERVER_TIMEOUT_S: Final = {Modality.IMAGE: 70, Modality.VIDEO: 610, Modality.AUDIO: 610}
+"""BentoML's own time-out: later than any deadline that the settings allow, because its answer is not ours."""
+
+
+Options = TypeVar("Options")
+P = TypeVar("P", PreparedImage, PreparedVideo, PreparedAudio)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a detector works with; tests put others in their place."""
+
+    settings: BentoSettings
+    repository: ModelRepository
+    inference: InferenceClient
+    media: MediaPool
+
+    async def close(self) -> None:
+        """Let go of everything, the processes last."""
+        await self.repository.close()
+        await self.inference.close()
+        await self.media.close()
+
+
+async def open_parts(settings: BentoSettings, modality: Modality) -> Parts:
+    """Open what the settings name. Triton and the repository may still be away; calls say so until they are there."""
+    repository = ModelRepository.at(settings.model_repository)
+    await repository.start()
+    return Parts(
+        settings=settings,
+        repository=repository,
+        inference=TritonClient(settings.triton_address),
+        media=MediaPool(
+            PoolLimits(
+                processes=settings.media_processes,
+                waiting=settings.bento_max_calls,
+                task_s=settings.deadline_s(modality),
+                memory=settings.media_memory_mb * MEBIBYTE,
+            ),
+            preload=(f"bentos.media.{modality}",),
+        ),
+    )
+
+
+def service_options(modality: Modality) -> dict[str, Any]:
+    """Return how BentoML runs the service of a modality: one process, on the loopback interface, with nothing extra.
+
+    Batching is Triton's, cores are the decoding processes'. BentoML's access log, tracing and figures cost seven times
+    what the rest of an empty call does, and its figures take any path that is asked for as a label; ours replace them.
+    """
+    return {
+        "workers": 1,
+        "traffic": {"timeout": _SERVER_TIMEOUT_S[modality]},
+        "http": {"host": "127.0.0.1", "port": _PORTS[modality]},
+        "metrics": {"enabled": False},
+        "logging": {"access": {"enabled": False}},
+        "tracing": {"excluded_urls": ".*"},
+    }
+
+
+def publish(service: bentoml.Service[Any]) -> None:
+    """Put our HTTP surface under a service, behind the token."""
+    service.add_asgi_middleware(TokenMiddleware)  # pyright: ignore[reportArgumentType]  # Its protocol is that of a function.
+    service.mount_asgi_app(_answer, path="/", name="detection")
+
+
+async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
+    await bentoml.get_current_service().app(scope, receive, send)
+
+
+class Detector(ABC):
+    """A detector of one kind of media; a subclass says how a call becomes a verdict."""
+
+    modality: ClassVar[Modality]
+
+    def __init__(self) -> None:
+        self._parts: Parts | None = None
+
+    @abstractmethod
+    async def detect(self, call: Call) -> Detection:
+        """Give a verdict. Raises what `bentos.errors` lists."""
+
+    async def list_models(self, deadline: Deadline) -> ModelList:
+        """Say which models are served."""
+        return await self._catalogue.list_models(deadline)
+
+    # What BentoML calls.
+
+    @bentoml.on_deployment
+    @staticmethod
+    def check_environment() -> None:
+        """Refuse to start, in the parent process and in words, where a setting is missing or wrong."""
+        ModelRepository.at(load_settings().model_repository)
+
+    @bentoml.on_startup
+    async def open(self) -> None:
+        """Open the resources that the environment names."""
+        settings = load_settings()
+        configure_logs(settings.log_level)
+        self.use(await open_parts(settings, self.modality))
+
+    @bentoml.on_shutdown
+    async def close(self) -> None:
+        """Close the resources."""
+        if self._parts is not None:
+            await self._readiness.close()
+            await self._parts.close()
+
+    async def __is_ready__(self) -> bool:
+        """Whether a synthetic detection went through."""
+        return await self._readiness.ask()
+
+    def use(self, parts: Parts) -> None:
+        """Work with these parts from now on."""
+        self._parts = parts
+        self._catalogue = Catalogue(self.modality, parts.repository, parts.inference)
+        self._readiness = Readiness(whole_path=self._detect_sample, inference=self._infer_ones)
+        self.app = DetectionApp(self.modality, self, parts.settings)
+
+    # The steps that the detectors share.
+
+    @property
+    def parts(self) -> Parts:
+        """The opened resources."""
+        if self._parts is None:
+            raise InferenceUnavailableError
+        return self._parts
+
+    async def choose(self, call: Call) -> Served:
+        """Return the version that answers this call."""
+        return await self._catalogue.choose(call.model, call.request_id, call.deadline)
+
+    async def prepare(self, task: MediaTask[Options, P], call: Call, options: Options) -> P:
+        """Decode the medium in a child process; what that took beside its own steps was waiting."""
+        started = time.monotonic()
+        prepared = await self.parts.media.run(task, call.medium, options, timeout_s=call.deadline.remaining_s())
+        wall_ms = (time.monotonic() - started) * 1000
+        laps = call.laps
+        laps.decode_ms = prepared.decode_ms
+        laps.faces_ms = 0.0 if isinstance(prepared, PreparedAudio) else prepared.faces_ms
+        laps.queue_ms = max(0.0, wall_ms - laps.decode_ms - laps.faces_ms)
+        return prepared
+
+    async def infer(self, card: Card, call: Call, **inputs: Tensor) -> Tensors:
+        """Ask Triton for exactly the version of this card."""
+        started = time.monotonic()
+        outputs = await self.parts.inference.infer(card.model, card.version, inputs, call.deadline)
+        call.laps.inference_ms += (time.monotonic() - started) * 1000
+        return outputs
+
+    async def _detect_sample(self, deadline: Deadline) -> None:
+        options = SampleOptions(self.modality)
+        sample = await self.parts.media.run(MAKE_SAMPLE, b"", options, timeout_s=deadline.remaining_s())
+        await self.detect(Call(medium=sample.data.tobytes(), model=None, deadline=deadline, request_id="readiness"))
+
+    async def _infer_ones(self, deadline: Deadline) -> None:
+        served = await self._catalogue.choose(None, "readiness", deadline)
+        for card in filter(None, (served.encoder, served.card)):
+            signature = await self.parts.inference.signature(card.model, card.version, deadline)
+            ones = {name: np.ones((1, *spec.shape), spec.dtype) for name, spec in signature.inputs.items()}
+            await self.parts.inference.infer(card.model, card.version, ones, deadline)
