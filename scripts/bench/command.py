@@ -121,7 +121,7 @@ def _measure_memory(results: Results, ours: Platform, folder: Path, say: Callabl
     grown = measure_upload(ours, clip, padded)
     results.memory |= grown
     results.figures["upload_gateway_mb"] = grown["padded to 500 MB, growth of the gateway"]
-    results.figures["upload_bento_mb"] = grown["padded to 500 MB, growth of the video bento"]
+    results.figures["upload_bento_mb"] = grown["padded to 500 MB, growth of the bento-video"]
 
 
 def _measure_media(

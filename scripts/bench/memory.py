@@ -10,7 +10,7 @@ from scripts.bench.resources import MemoryWatch, pss_bytes, wait_idle
 IDLE_CORES: Final = 0.15
 IDLE_DEADLINE_S: Final = 60.0
 MEGABYTE: Final = 1e6
-UPLOADED: Final = ("gateway", "video bento")
+UPLOADED: Final = ("gateway", "bento-video")
 
 
 def measure_idle(platform: Platform) -> dict[str, float]:

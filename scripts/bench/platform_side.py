@@ -97,9 +97,8 @@ def _counter(text: str, name: str, model: str) -> int:
 
 def _make_account(url: str) -> str:
     """The key of a new, ordinary account, as anybody gets one."""
-    answer = httpx.post(
-        f"{url}/signup", json={"email": "bench@example.com", "password": os.urandom(16).hex()}, timeout=30
-    )
+    account = {"email": f"bench-{os.urandom(6).hex()}@example.com", "password": os.urandom(16).hex()}
+    answer = httpx.post(f"{url}/signup", json=account, timeout=30)
     if not answer.is_success:
         raise PlatformError(f"no account: {answer.status_code} {answer.text[:300]}")
     return answer.json()["api_key"]
@@ -108,7 +107,7 @@ def _make_account(url: str) -> str:
 def _bonafide(*arguments: str, environment: Mapping[str, str], deadline_s: float) -> None:
     """Run the project's own command. Raises `PlatformError` with its words where it fails."""
     done = subprocess.run(
-        [sys.executable, "-m", "scripts.cli", *arguments],
+        [str(Path(sys.executable).with_name("bonafide")), *arguments],
         env=dict(environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
