@@ -111,22 +111,22 @@ class Display:
             case Changed(process):
                 self._processes[process.name] = process
                 if not self._live.is_started:
-                    self._console.print(self._line(process))
+                    self._console.print(self._line(process), soft_wrap=True)
             case Model(name):
                 self._models.append(name)
                 if not self._live.is_started:
                     self._console.print(f"{'model ' + name:<26} ready")
             case Remark(text):
-                self._console.print(Text(text, style="yellow"))
+                self._console.print(Text(text, style="yellow"), soft_wrap=True)
             case Ready():
                 self._settle()
-                self._console.print(_welcome(event))
+                self._console.print(_welcome(event), soft_wrap=True)
             case Stopping():
                 self._settle()
                 self._console.print("Stopping …")
             case Failed(text):
                 self._settle()
-                self._console.print(Text(text, style="red"))
+                self._console.print(Text(text, style="red"), soft_wrap=True)
 
     def _settle(self) -> None:
         """Leave the table as it is; from now on there are only lines."""
@@ -137,7 +137,7 @@ class Display:
         table = Table.grid(padding=(0, 2))
         for process in self._processes.values():
             mark = self._spinner if process.phase in (Phase.STARTING, Phase.RESTARTING) else _mark(process.phase)
-            detail = f"{process.ready_after_s:.1f} s" if process.phase is Phase.READY else process.detail
+            detail = f"{process.ready_after_s:.1f} s" if process.phase is Phase.READY else _brief(process.detail)
             if process.name == "triton" and self._models:
                 detail += f"  [dim]{', '.join(self._models)}[/]"
             table.add_row(mark, process.name, Text(process.phase, style=_STYLES[process.phase]), detail)
@@ -146,7 +146,7 @@ class Display:
     @staticmethod
     def _line(process: ProcessState) -> Text:
         seconds = f" after {process.ready_after_s:.1f} s" if process.phase is Phase.READY else ""
-        detail = f": {process.detail}" if process.detail else ""
+        detail = f": {_brief(process.detail)}" if process.detail else ""
         return Text(f"{process.name:<26} {process.phase}{seconds}{detail}", style=_STYLES[process.phase])
 
 
@@ -166,6 +166,11 @@ def status_table(processes: Sequence[ProcessState], memory: dict[str, int]) -> T
         table.add_row(name, phase, pid, restarts, f"{size / 1e6:.0f} MB", process.detail if process else "")
     table.add_row("all", "", "", "", f"{sum(memory.values()) / 1e6:.0f} MB", "", style="bold")
     return table
+
+
+def _brief(detail: str) -> str:
+    """Return the first line of a detail; where a start fails, the whole comes at the end."""
+    return detail.split("\n", 1)[0]
 
 
 def _mark(phase: Phase) -> Text:

@@ -15,6 +15,7 @@ from typing import Final
 import psutil
 
 from scripts.stack.control import ModelBusyError, ModelError, TritonControl, TritonUnreachableError, Version
+from scripts.stack.repository import RepositoryError
 from scripts.stack.triton import STUB
 
 _LAST_RESORT: Final = 8
@@ -40,38 +41,48 @@ class Watch:
 async def watch_models(watch: Watch) -> None:
     """Watch until cancelled."""
     strikes: Counter[str] = Counter()
-    async with watch.control() as control, _dying_stubs(watch) as died:
+    served = watch.served()
+    async with watch.control() as control, _dying_stubs(watch) as deaths:
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(watch.interval_s):
-                    await died.wait()
-            at_once = died.is_set()
-            died.clear()
+            await deaths.wait(watch.interval_s)
+            orphaned = {_model_of(instance) for instance in deaths.take() - set(stubs(watch.pid()).values())}
             if watch.pid() is None:
-                strikes.clear()
+                strikes.clear()  # Its own end is noticed elsewhere.
                 continue
-            for model, numbers in watch.served().items():
-                try:
-                    for number in numbers:
-                        await control.ask(Version(model, number), deadline_s=watch.deadline_s)
-                except ModelBusyError:
-                    continue
-                except TritonUnreachableError:
-                    break  # Its own end is noticed elsewhere.
-                except ModelError as error:
-                    strikes[model] += 1
-                    if is_due(strikes[model], at_once=at_once):
-                        await _heal(watch, control, model, strikes[model], str(error))
-                else:
-                    del strikes[model]
+            try:
+                served = watch.served()
+            except RepositoryError as error:
+                watch.tell(f"The models of before are watched on: {error}")
+            for model, numbers in served.items():
+                if model in orphaned:
+                    # Asking would only cost the second in which Triton finds out as well.
+                    await _heal(watch, control, model, strikes[model], "its process has died")
+                await _check(watch, control, model, numbers, strikes)
 
 
-def is_due(strikes: int, *, at_once: bool) -> bool:
+async def _check(
+    watch: Watch, control: TritonControl, model: str, numbers: Sequence[int], strikes: Counter[str]
+) -> None:
+    """Ask every version of a model; heal the model where that is due."""
+    try:
+        for number in numbers:
+            await control.ask(Version(model, number), deadline_s=watch.deadline_s)
+    except (ModelBusyError, TritonUnreachableError):
+        return
+    except ModelError as error:
+        strikes[model] += 1
+        if is_due(strikes[model]):
+            await _heal(watch, control, model, strikes[model], str(error))
+    else:
+        del strikes[model]
+
+
+def is_due(strikes: int) -> bool:
     """Tell whether a model that failed `strikes` calls in a row is loaded anew now.
 
-    One failure may be chance, unless a stub has just died; after two the pauses between attempts double.
+    One failure may be chance; after two the pauses between attempts double.
     """
-    return (strikes == 1 and at_once) or (strikes > 1 and strikes & (strikes - 1) == 0)
+    return strikes > 1 and strikes & (strikes - 1) == 0
 
 
 async def _heal(watch: Watch, control: TritonControl, model: str, strikes: int, reason: str) -> None:
@@ -87,40 +98,68 @@ async def _heal(watch: Watch, control: TritonControl, model: str, strikes: int, 
         watch.restart()
 
 
+class _Deaths:
+    """The model instances whose stubs have ended since they were last taken."""
+
+    def __init__(self) -> None:
+        self._instances: set[str] = set()
+        self._any = asyncio.Event()
+
+    def add(self, instance: str) -> None:
+        self._instances.add(instance)
+        self._any.set()
+
+    async def wait(self, seconds: float) -> None:
+        """Return when there is one, at the latest after so many seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._any.wait()
+
+    def take(self) -> set[str]:
+        taken, self._instances = self._instances, set()
+        self._any.clear()
+        return taken
+
+
 @contextlib.asynccontextmanager
-async def _dying_stubs(watch: Watch) -> AsyncGenerator[asyncio.Event]:
-    """Yield an event that is set whenever a stub of Triton ends, however."""
-    died = asyncio.Event()
-    task = asyncio.create_task(_follow_stubs(watch, died))
+async def _dying_stubs(watch: Watch) -> AsyncGenerator[_Deaths]:
+    """Follow the stubs of Triton, old and new, and note each that ends, however."""
+    deaths = _Deaths()
+    task = asyncio.create_task(_follow_stubs(watch, deaths))
     try:
-        yield died
+        yield deaths
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _follow_stubs(watch: Watch, died: asyncio.Event) -> None:
+async def _follow_stubs(watch: Watch, deaths: _Deaths) -> None:
     loop = asyncio.get_running_loop()
     followed: dict[int, int] = {}
 
-    def ended(pid: int) -> None:
+    def ended(pid: int, instance: str) -> None:
         descriptor = followed.pop(pid)
         loop.remove_reader(descriptor)
         os.close(descriptor)
-        died.set()
+        deaths.add(instance)
 
     try:
         while True:
-            for pid in stubs(watch.pid()):
+            for pid, instance in stubs(watch.pid()).items():
                 if pid not in followed:
                     with contextlib.suppress(ProcessLookupError):
                         followed[pid] = os.pidfd_open(pid)
-                        loop.add_reader(followed[pid], ended, pid)
+                        loop.add_reader(followed[pid], ended, pid, instance)
             await asyncio.sleep(watch.interval_s / 3)
     finally:
         for descriptor in followed.values():
             loop.remove_reader(descriptor)
             os.close(descriptor)
+
+
+def _model_of(instance: str) -> str:
+    """Return the model of an instance that Triton has named itself: `image_cnn_0_0` is one of `image_cnn`."""
+    return instance.rsplit("_", 2)[0]
 
 
 def stubs(triton: int | None) -> dict[int, str]:
@@ -131,7 +170,7 @@ def stubs(triton: int | None) -> dict[int, str]:
     except psutil.NoSuchProcess:
         return found
     for child in children:
-        with contextlib.suppress(psutil.NoSuchProcess):
+        with contextlib.suppress(psutil.NoSuchProcess):  # Also a zombie, which is what a killed stub stays.
             command = child.cmdline()
             if len(command) > _INSTANCE_ARGUMENT and command[0].endswith(STUB):
                 found[child.pid] = command[_INSTANCE_ARGUMENT]

@@ -16,12 +16,20 @@ def trim(log: Path, max_bytes: int) -> bool:
     """Move what a log holds into its one predecessor (`….log.1`) where it is larger than that; tell whether it was.
 
     The file itself stays, for its writer holds it open; it appends, and so goes on at the new beginning. Lines written
-    between the copy and the cut are lost.
+    between the copy and the cut are lost, and all of them where the disk has no room for the copy.
     """
-    if log.stat().st_size <= max_bytes:
+    if not log.exists() or log.stat().st_size <= max_bytes:
         return False
-    shutil.copyfile(log, log.with_name(f"{log.name}.1"))
-    os.truncate(log, 0)
+    predecessor = log.with_name(f"{log.name}.1")
+    try:
+        shutil.copyfile(log, predecessor)
+    except OSError as error:
+        predecessor.unlink(missing_ok=True)
+        os.truncate(log, 0)
+        with log.open("a") as stream:
+            stream.write(f"What stood here could not be kept: {error}\n")
+    else:
+        os.truncate(log, 0)
     return True
 
 

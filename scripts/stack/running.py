@@ -61,18 +61,19 @@ def running(program: Program, *, log: Path, run_id: str, deadline_s: float) -> G
 
 
 async def _ready(program: Program, process: subprocess.Popen[bytes], until: float) -> None:
+    """Wait for the first answer and activate; raise `StartError` where the program ends or `until` comes first."""
     reason = ""
-    while time.monotonic() < until:
-        if process.poll() is not None:
-            raise StartError(f"{program.name} ended with status {process.returncode} before it was ready.")
-        try:
-            await program.probe()
-            break
-        except NotReadyError as error:
-            reason = str(error)
-        await asyncio.sleep(_PROBE_INTERVAL_S)
     try:
         async with asyncio.timeout(until - time.monotonic()):
+            while True:
+                if process.poll() is not None:
+                    raise StartError(f"{program.name} ended with status {process.returncode} before it was ready.")
+                try:
+                    await program.probe()
+                    break
+                except NotReadyError as error:
+                    reason = str(error)
+                await asyncio.sleep(_PROBE_INTERVAL_S)
             await program.activate()
     except TimeoutError as error:
         raise StartError(f"{program.name} did not become ready in time. {reason}".strip()) from error

@@ -15,6 +15,7 @@ from typing import Final
 from scripts.stack.control import KEY_NAME, ModelError, TritonControl, TritonUnreachableError, load_served
 from scripts.stack.program import NotReadyError, Program, StartError
 from scripts.stack.repository import RepositoryError, served
+from scripts.stack.sessions import sweep_shared_memory
 from scripts.stack.settings import HOST
 
 BACKENDS: Final = Path(__file__).resolve().parents[1] / "triton_backends"
@@ -173,6 +174,7 @@ def _arguments(triton: Triton) -> list[str]:
 
 async def _prepare(where: Installation, triton: Triton) -> None:
     triton.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    await asyncio.to_thread(sweep_shared_memory, triton.shared_memory_prefix)
     await asyncio.to_thread(assemble, where, triton.folder)
 
 
