@@ -45,9 +45,9 @@ DAMAGE: Final = (
 )
 """What Pillow's readers raise over damaged files, by its documentation and by experience."""
 TURNS: Final[dict[int, tuple[bool, int | None]]] = {
-    2: (True, cv2.ROTATE_90_COUNTERCLOCKWISE),
+    2: (True, cv2.ROTATE_90_CLOCKWISE),
     3: (False, cv2.ROTATE_180),
-    4: (True, cv2.ROTATE_90_CLOCKWISE),
+    4: (True, cv2.ROTATE_90_COUNTERCLOCKWISE),
     5: (True, None),
     6: (False, cv2.ROTATE_90_CLOCKWISE),
     7: (True, cv2.ROTATE_180),

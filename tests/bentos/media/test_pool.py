@@ -1,0 +1,259 @@
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bentos.errors import (
+    DeadlineExceededError,
+    DetectionError,
+    MediaTooCostlyError,
+    OverloadedError,
+    UnavailableError,
+    UnreadableMediaError,
+)
+from bentos.media.image import prepare_image
+from bentos.media.options import ImageOptions
+from bentos.media.pool import MediaPool, PoolLimits
+from bentos.media.prepared import CropShape
+from bentos.media.tasks import PREPARE_IMAGE
+from tests.fixtures import media_tasks as tasks
+from tests.fixtures.media import encoded, with_faces
+from tests.fixtures.media_tasks import Order
+
+LONG = 30.0
+SHORT_LIMITS = PoolLimits(processes=2, waiting=4, task_s=5.0, memory=400 * 1024 * 1024, abandoned_s=0.3)
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[MediaPool]:
+    async with MediaPool(SHORT_LIMITS) as pool:
+        yield pool
+
+
+async def pid_of(pool: MediaPool) -> int:
+    return int((await pool.run(tasks.task(tasks.take_time), b"", Order(), timeout_s=LONG)).codec)
+
+
+async def until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(0.02)
+    return True
+
+
+async def test_a_picture_comes_back_as_it_would_here(pool: MediaPool) -> None:
+    options = ImageOptions(shape=CropShape(height=64, width=64, resize_filter="area", margin=0.3))
+    medium = encoded(with_faces(300))
+    there = await pool.run(PREPARE_IMAGE, medium, options, timeout_s=LONG)
+    here = prepare_image(medium, options)
+    assert there.faces == here.faces
+    assert (there.crops == here.crops).all()
+
+
+async def test_nothing_starts_before_it_is_needed(pool: MediaPool) -> None:
+    assert pool.pids == ()
+    await pid_of(pool)
+    assert len(pool.pids) == 1
+
+
+async def test_bytes_and_paths_arrive_whole(pool: MediaPool, tmp_path: Path) -> None:
+    medium = os.urandom(3_000_000)
+    path = tmp_path / "medium"
+    path.write_bytes(medium)
+    size = tasks.task(tasks.tell_size)
+    assert (await pool.run(size, medium, Order(), timeout_s=LONG)).codec == "3000000"
+    assert (await pool.run(size, path, Order(), timeout_s=LONG)).codec == "3000000"
+
+
+async def test_a_refusal_keeps_its_kind_and_its_words(pool: MediaPool) -> None:
+    with pytest.raises(UnreadableMediaError, match="just so"):
+        await pool.run(tasks.task(tasks.refuse), b"", Order(codec="just so"), timeout_s=LONG)
+
+
+async def test_an_unforeseen_error_is_ours_and_the_process_goes_on(
+    pool: MediaPool, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = await pid_of(pool)
+    with pytest.raises(DetectionError) as caught:
+        await pool.run(tasks.task(tasks.stumble), b"", Order(), timeout_s=LONG)
+    assert caught.value.status == 500
+    assert "ZeroDivisionError" in caplog.text
+    assert await pid_of(pool) == before
+
+
+async def test_an_answer_of_the_wrong_type_is_not_believed(pool: MediaPool) -> None:
+    before = await pid_of(pool)
+    with pytest.raises(DetectionError) as caught:
+        await pool.run(tasks.task(tasks.lie), b"", Order(), timeout_s=LONG)
+    assert caught.value.status == 500
+    assert await pid_of(pool) != before
+
+
+async def test_secrets_stay_with_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BONAFIDE_BENTO_TOKEN", "s" * 32)
+    async with MediaPool(SHORT_LIMITS) as pool:
+        told = (await pool.run(tasks.task(tasks.tell_environment), b"", Order(), timeout_s=LONG)).codec
+    assert "PYTHONPATH" in told
+    assert "BONAFIDE" not in told
+
+
+async def test_a_killed_process_costs_its_own_task_only(pool: MediaPool) -> None:
+    slow = tasks.task(tasks.take_time)
+    await asyncio.gather(*(pool.run(slow, b"", Order(seconds=0.5), timeout_s=LONG) for _ in range(4)))
+    assert len(pool.pids) == 2
+    victim = asyncio.create_task(pool.run(slow, b"", Order(seconds=3.0), timeout_s=LONG))
+    await asyncio.sleep(0.1)
+    (busy,) = pool._busy
+    bystander = asyncio.create_task(pool.run(slow, b"", Order(seconds=1.0), timeout_s=LONG))
+    await asyncio.sleep(0.1)
+    os.kill(busy.pid, signal.SIGKILL)
+    with pytest.raises(UnavailableError):
+        await victim
+    assert (await bystander).codec != str(busy.pid)
+    assert await pid_of(pool) != busy.pid
+
+
+async def test_a_crash_of_the_decoder_is_the_fault_of_the_file(pool: MediaPool) -> None:
+    with pytest.raises(UnreadableMediaError):
+        await pool.run(tasks.task(tasks.crash), b"", Order(), timeout_s=LONG)
+    assert await pid_of(pool)
+
+
+async def test_a_task_that_eats_memory_is_stopped(pool: MediaPool) -> None:
+    neighbour = asyncio.create_task(pool.run(tasks.task(tasks.take_time), b"", Order(seconds=1.0), timeout_s=LONG))
+    with pytest.raises(MediaTooCostlyError, match="memory"):
+        await pool.run(tasks.task(tasks.take_memory), b"", Order(megabytes=2000, seconds=3), timeout_s=LONG)
+    assert (await neighbour).codec
+
+
+async def test_a_task_within_its_memory_is_left_alone(pool: MediaPool) -> None:
+    result = await pool.run(tasks.task(tasks.take_memory), b"", Order(megabytes=100, seconds=0.2), timeout_s=LONG)
+    assert result.codec == "100"
+
+
+async def test_the_callers_deadline_kills_the_task(pool: MediaPool) -> None:
+    before = await pid_of(pool)
+    started = time.monotonic()
+    with pytest.raises(DeadlineExceededError):
+        await pool.run(tasks.task(tasks.take_time), b"", Order(seconds=20), timeout_s=0.3)
+    assert time.monotonic() - started < 2
+    assert await until(lambda: not psutil.pid_exists(before))
+    assert await pid_of(pool) != before
+
+
+async def test_a_task_over_its_own_limit_is_too_costly() -> None:
+    async with MediaPool(PoolLimits(processes=1, task_s=0.3)) as pool:
+        with pytest.raises(MediaTooCostlyError):
+            await pool.run(tasks.task(tasks.take_time), b"", Order(seconds=20), timeout_s=LONG)
+
+
+async def test_the_queue_is_bounded_and_waiting_counts(pool: MediaPool) -> None:
+    slow = tasks.task(tasks.take_time)
+    await pid_of(pool)
+    calls = [asyncio.create_task(pool.run(slow, b"", Order(seconds=2.0), timeout_s=LONG)) for _ in range(2)]
+    await until(lambda: len(pool._busy) == 2)
+    waiting = [asyncio.create_task(pool.run(slow, b"", Order(), timeout_s=0.2)) for _ in range(4)]
+    await asyncio.sleep(0.05)
+    with pytest.raises(OverloadedError):
+        await pool.run(slow, b"", Order(), timeout_s=LONG)
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [DeadlineExceededError] * 4
+    assert all(await asyncio.gather(*calls))
+    assert pool.waiting == 0
+
+
+async def test_a_short_task_outlives_its_caller_and_the_process_is_used_again(pool: MediaPool) -> None:
+    before = await pid_of(pool)
+    call = asyncio.create_task(pool.run(tasks.task(tasks.take_time), b"", Order(seconds=0.1), timeout_s=LONG))
+    await asyncio.sleep(0.05)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert await until(lambda: not pool._busy)
+    assert await pid_of(pool) == before
+
+
+async def test_a_long_task_of_a_gone_caller_is_killed_and_its_place_is_free() -> None:
+    async with MediaPool(PoolLimits(processes=1, abandoned_s=0.2)) as pool:
+        before = await pid_of(pool)
+        call = asyncio.create_task(pool.run(tasks.task(tasks.take_time), b"", Order(seconds=20), timeout_s=LONG))
+        await asyncio.sleep(0.05)
+        call.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await call
+        assert await pid_of(pool) != before
+        assert await until(lambda: not psutil.pid_exists(before))
+
+
+async def test_a_caller_that_leaves_the_queue_leaves_no_trace(pool: MediaPool) -> None:
+    slow = tasks.task(tasks.take_time)
+    calls = [asyncio.create_task(pool.run(slow, b"", Order(seconds=0.5), timeout_s=LONG)) for _ in range(4)]
+    await asyncio.sleep(0.05)
+    calls[3].cancel()
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert isinstance(outcomes[3], asyncio.CancelledError)
+    assert pool.waiting == 0
+    assert await pid_of(pool)
+
+
+async def test_processes_are_replaced_without_a_failure() -> None:
+    async with MediaPool(PoolLimits(processes=1, tasks=5)) as pool:
+        pids: list[int] = []
+        deadline = time.monotonic() + 20
+        while len(set(pids)) < 3 and time.monotonic() < deadline:
+            pids.append(await pid_of(pool))
+            await asyncio.sleep(0.01)
+        assert len(set(pids)) >= 3
+        assert await until(lambda: len([pid for pid in set(pids) if psutil.pid_exists(pid)]) <= 2)
+
+
+async def test_closing_fails_what_runs_and_leaves_no_process() -> None:
+    pool = MediaPool(SHORT_LIMITS)
+    await pid_of(pool)
+    slow = tasks.task(tasks.take_time)
+    calls = [asyncio.create_task(pool.run(slow, b"", Order(seconds=20), timeout_s=LONG)) for _ in range(4)]
+    await until(lambda: len(pool.pids) == 2)
+    pids = pool.pids
+    await pool.close()
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [UnavailableError] * 4
+    assert not [pid for pid in pids if psutil.pid_exists(pid)]
+    with pytest.raises(UnavailableError):
+        await pool.run(slow, b"", Order(), timeout_s=LONG)
+
+
+PARENT = """
+import asyncio
+from bentos.media.pool import MediaPool
+from tests.fixtures import media_tasks as tasks
+async def main():
+    pool = MediaPool()
+    calls = [pool.run(tasks.task(tasks.take_time), b"", tasks.Order(seconds=60), timeout_s=90) for _ in range(2)]
+    work = asyncio.gather(*calls)
+    while len(pool._busy) < 2:
+        await asyncio.sleep(0.05)
+    print(*pool.pids, flush=True)
+    await work
+asyncio.run(main())
+"""
+
+
+async def test_processes_die_with_a_killed_parent() -> None:
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", PARENT, stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    line = await asyncio.wait_for(parent.stdout.readline(), timeout=30)
+    pids = [int(word) for word in line.split()]
+    parent.kill()
+    await parent.wait()
+    assert len(pids) == 2
+    assert await until(lambda: not [pid for pid in pids if psutil.pid_exists(pid)])
