@@ -1,18 +1,29 @@
 """`python -m scripts.stack.load_models`: load what the traffic table serves into a Triton that runs elsewhere.
 
-`bonafide up` does the same for the Triton of its own; this is for containers, where Triton starts empty as well.
+`bonafide up` does the same for the Triton of its own; this is for containers, where Triton starts empty as well, and
+again after each of its restarts: `--keep` stays and loads what does not answer, `--check` only asks.
 """
 
 import asyncio
 import sys
 import time
 from pathlib import Path
+from typing import Final
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from scripts.stack.control import ModelError, TritonControl, TritonUnreachableError, load_served
+from scripts.stack.control import (
+    ModelBusyError,
+    ModelError,
+    TritonControl,
+    TritonUnreachableError,
+    Version,
+    load_served,
+)
 from scripts.stack.repository import RepositoryError, served
+
+_PROBLEMS: Final = (ModelError, TritonUnreachableError, RepositoryError)
 
 
 class LoadSettings(BaseSettings):
@@ -24,6 +35,12 @@ class LoadSettings(BaseSettings):
     triton_control_key: SecretStr
     model_repository: Path = Path("model_repository")
     load_deadline_s: float = Field(default=120, gt=0, le=3600)
+    watch_interval_s: float = Field(default=3, gt=0, le=300)
+    watch_deadline_s: float = Field(default=10, gt=0, le=300)
+
+    def control(self) -> TritonControl:
+        """Open a connection with the right to load models."""
+        return TritonControl(self.triton_address, self.triton_control_key.get_secret_value())
 
 
 async def load(settings: LoadSettings) -> None:
@@ -36,7 +53,7 @@ async def load(settings: LoadSettings) -> None:
     """
     until = time.monotonic() + settings.load_deadline_s
     models = await asyncio.to_thread(served, settings.model_repository)
-    async with TritonControl(settings.triton_address, settings.triton_control_key.get_secret_value()) as control:
+    async with settings.control() as control:
         while True:
             try:
                 await control.live(deadline_s=2)
@@ -49,11 +66,39 @@ async def load(settings: LoadSettings) -> None:
             print(f"{model} answers", flush=True)
 
 
+async def check(settings: LoadSettings) -> None:
+    """Ask every served version once. Raises as `load` does."""
+    async with settings.control() as control:
+        for model, numbers in (await asyncio.to_thread(served, settings.model_repository)).items():
+            for number in numbers:
+                await control.ask(Version(model, number), deadline_s=settings.watch_deadline_s)
+
+
+async def keep(settings: LoadSettings) -> None:
+    """Load, and load again whenever a model does not answer, until cancelled. Raises only where the first load does."""
+    await load(settings)
+    while True:
+        await asyncio.sleep(settings.watch_interval_s)
+        try:
+            await check(settings)
+        except ModelBusyError:
+            continue
+        except _PROBLEMS as problem:
+            print(f"loading again: {problem}", flush=True)
+            try:
+                await load(settings)
+            except _PROBLEMS as error:
+                print(error, flush=True)
+
+
 def main() -> None:
-    """Load, and say what went wrong in one line."""
+    """Do what the argument says, and tell what went wrong in one line."""
+    task = {(): load, ("--check",): check, ("--keep",): keep}.get(tuple(sys.argv[1:]))
+    if task is None:
+        sys.exit("usage: python -m scripts.stack.load_models [--check | --keep]")
     try:
-        asyncio.run(load(LoadSettings()))  # pyright: ignore[reportCallIssue]  # The key comes from the environment.
-    except (ModelError, TritonUnreachableError, RepositoryError) as error:
+        asyncio.run(task(LoadSettings()))  # pyright: ignore[reportCallIssue]  # The key comes from the environment.
+    except _PROBLEMS as error:
         sys.exit(str(error))
 
 
