@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-SECRET_NAMES: Final = ("bento-token", "database-password", "reference-key", "token-key", "triton-control-key")
+SECRET_NAMES: Final = ("bento-token", "database-password", "reference-key", "triton-control-key")
 _SECRET_BYTES: Final = 32
 
 

@@ -84,6 +84,7 @@ async def live(settings: StackSettings, environment: Mapping[str, str], listener
         finally:
             listener.stopping()
             await asyncio.to_thread(guards.dismiss, _LAYERS * settings.stop_deadline_s + _GUARD_SLACK_S)
+            supervisor.reap()
 
 
 async def _accompany(

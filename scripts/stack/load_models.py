@@ -93,7 +93,7 @@ async def keep(settings: LoadSettings) -> None:
 
 def main() -> None:
     """Do what the argument says, and tell what went wrong in one line."""
-    task = {(): load, ("--check",): check, ("--keep",): keep}.get(tuple(sys.argv[1:]))
+    task = {"": load, "--check": check, "--keep": keep}.get(" ".join(sys.argv[1:]))
     if task is None:
         sys.exit("usage: python -m scripts.stack.load_models [--check | --keep]")
     try:

@@ -54,12 +54,13 @@ def marked(run_id: str) -> list[psutil.Process]:
 
 
 def end(leader: int, created_at: float, *, stop_signal: signal.Signals, grace_s: float) -> None:
-    """Ask a session's leader to stop, wait until the whole session is gone, kill what is left after `grace_s`."""
+    """Ask a session's leader to stop, then those that it leaves behind; kill what is left after `grace_s` seconds."""
+    deadline = time.monotonic() + grace_s
     if is_same(leader, created_at):
         send([psutil.Process(leader)], stop_signal)
-    else:
-        send(session(leader, created_at), signal.SIGTERM)
-    deadline = time.monotonic() + grace_s
+        while is_same(leader, created_at) and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+    send(session(leader, created_at), signal.SIGTERM)
     while session(leader, created_at) and time.monotonic() < deadline:
         time.sleep(_POLL_S)
     kill(session(leader, created_at))

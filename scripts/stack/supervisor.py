@@ -94,6 +94,12 @@ class Supervisor:
         if process:
             process.kill()
 
+    def reap(self) -> None:
+        """Collect the exit statuses of processes that the guard has ended."""
+        for kept in self._kept.values():
+            if kept.process:
+                kept.process.wait()
+
     async def _keep(self, kept: _Kept) -> None:
         first = True
         while True:

@@ -1,0 +1,113 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from scripts.stack import sessions
+from scripts.stack.program import RUN_VARIABLE
+
+FAMILY = """
+import subprocess, sys, signal
+if "stubborn" in sys.argv:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = subprocess.Popen(["sleep", "60"])
+if "orphan" in sys.argv:
+    sys.exit()
+print("started", flush=True)
+child.wait()
+"""
+
+
+def family(*words: str, run_id: str = "none") -> subprocess.Popen[str]:
+    """A process in a session of its own with a child in the same."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", FAMILY, *words],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, RUN_VARIABLE: run_id},
+    )
+    assert process.stdout
+    if "orphan" in words:
+        process.wait(10)
+    else:
+        assert process.stdout.readline() == "started\n"
+    process.stdout.close()
+    return process
+
+
+@pytest.fixture
+def parent() -> Iterator[subprocess.Popen[str]]:
+    process = family()
+    yield process
+    sessions.kill(sessions.session(process.pid, 0) or sessions.session(process.pid, born(process)))
+    process.wait()
+
+
+def born(process: subprocess.Popen[str]) -> float:
+    return sessions.created(process.pid) or 0
+
+
+def test_a_process_is_told_from_a_later_one_of_the_same_number(parent: subprocess.Popen[str]) -> None:
+    when = born(parent)
+
+    assert sessions.is_same(parent.pid, when)
+    assert not sessions.is_same(parent.pid, when - 60)
+    assert sessions.session(parent.pid, when - 60) == []
+
+
+def test_ending_takes_the_whole_session(parent: subprocess.Popen[str]) -> None:
+    when = born(parent)
+    members = sessions.session(parent.pid, when)
+
+    sessions.end(parent.pid, when, stop_signal=signal.SIGTERM, grace_s=5)
+
+    assert len(members) == 2
+    assert all(sessions.created(member.pid) is None for member in members)
+
+
+def test_the_stubborn_are_killed_after_the_grace() -> None:
+    process = family("stubborn")
+    started = time.monotonic()
+
+    sessions.end(process.pid, born(process), stop_signal=signal.SIGTERM, grace_s=0.5)
+
+    assert 0.5 <= time.monotonic() - started < 3
+    assert process.wait(1) == -signal.SIGKILL
+
+
+def test_what_a_dead_leader_left_behind_is_found_and_ended() -> None:
+    process = family("orphan", run_id="left-behind")
+
+    (orphan,) = sessions.session(process.pid, 0)
+    assert [stray.pid for stray in sessions.marked("left-behind")] == [orphan.pid]
+
+    sessions.end(process.pid, 0, stop_signal=signal.SIGTERM, grace_s=5)
+    assert sessions.created(orphan.pid) is None
+
+
+def test_marks_tell_runs_apart() -> None:
+    one, other = family(run_id="one-run"), family(run_id="other-run")
+
+    sessions.kill(sessions.marked("one-run"))
+
+    assert one.wait(1) == -signal.SIGKILL
+    assert psutil.Process(other.pid).is_running()
+    sessions.kill(sessions.marked("other-run"))
+    other.wait(1)
+
+
+def test_only_regions_of_ours_are_swept(tmp_path: Path) -> None:
+    for name in ("bonafide-abc-1", "bonafide-abc-2", "bonafide-def-1", "PostgreSQL.1"):
+        (tmp_path / name).touch()
+
+    assert sorted(sessions.sweep_shared_memory("bonafide-abc-", tmp_path)) == ["bonafide-abc-1", "bonafide-abc-2"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["PostgreSQL.1", "bonafide-def-1"]
+    with pytest.raises(ValueError, match="no prefix of ours|not a prefix"):
+        sessions.sweep_shared_memory("", tmp_path)
