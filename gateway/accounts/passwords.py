@@ -19,7 +19,7 @@ class Passwords:
     def __init__(self) -> None:
         self._hasher = PasswordHasher()
         self._threads = ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="argon2")
-        self._nobodys = self._hasher.hash("the password of nobody")
+        self._nobodys = self._threads.submit(self._hasher.hash, "the password of nobody")
 
     async def hash(self, password: str) -> str:
         """Argon2id hash of a password, with its parameters and salt."""
@@ -31,8 +31,9 @@ class Passwords:
         A password longer than any that can be set is wrong, and is not worked on at its full length.
         """
         candidate = password[:LONGEST]
+        nobodys = await asyncio.wrap_future(self._nobodys)
         right = await asyncio.get_running_loop().run_in_executor(
-            self._threads, self._matches, password_hash or self._nobodys, candidate
+            self._threads, self._matches, password_hash or nobodys, candidate
         )
         return right and password_hash is not None and len(password) <= LONGEST
 
