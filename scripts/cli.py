@@ -9,12 +9,13 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 COMMANDS: Final = {
-    "up": ("scripts.stack.commands", "up"),
-    "down": ("scripts.stack.commands", "down"),
-    "status": ("scripts.stack.commands", "status"),
-    "logs": ("scripts.stack.commands", "logs"),
-    "doctor": ("scripts.stack.commands", "doctor"),
+    "up": ("scripts.stack.commands.up", "up"),
+    "down": ("scripts.stack.commands.down", "down"),
+    "status": ("scripts.stack.commands.status", "status"),
+    "logs": ("scripts.stack.commands.logs", "logs"),
+    "doctor": ("scripts.stack.commands.doctor", "doctor"),
     "detect": ("scripts.detect.command", "detect_command"),
+    "bench": ("scripts.bench.command", "bench_command"),
 }
 """Name of a command, the module it is in, and its function there (or a `typer.Typer` for a tree of its own)."""
 
@@ -53,4 +54,4 @@ def bonafide() -> None:
 
 def main() -> None:
     """Entry point of the installed command."""
-    app()
+    app(prog_name="bonafide")

@@ -109,5 +109,5 @@ def test_only_regions_of_ours_are_swept(tmp_path: Path) -> None:
 
     assert sorted(sessions.sweep_shared_memory("bonafide-abc-", tmp_path)) == ["bonafide-abc-1", "bonafide-abc-2"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["PostgreSQL.1", "bonafide-def-1"]
-    with pytest.raises(ValueError, match="no prefix of ours|not a prefix"):
+    with pytest.raises(ValueError, match="not a prefix of ours"):
         sessions.sweep_shared_memory("", tmp_path)

@@ -55,9 +55,7 @@ async def supervising(
     folder: DataFolder, *programs: Program, patience: Patience = PATIENT
 ) -> AsyncIterator[tuple[Supervisor, list[ProcessState], "asyncio.Task[None]"]]:
     reports: list[ProcessState] = []
-    state = StackState(
-        run_id=secrets.token_hex(4), pid=0, created_at=0, url="", shared_memory_prefix="bonafide-tests-"
-    )
+    state = StackState(run_id=secrets.token_hex(4), pid=0, created_at=0, url="", shared_memory_prefix="bonafide-tests-")
     supervisor = Supervisor(programs, folder=folder, state=state, patience=patience, report=reports.append)
     task = asyncio.create_task(supervisor.keep())
     try:
@@ -71,7 +69,7 @@ async def supervising(
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  # What is asked lies on disk and in other processes.
             await asyncio.sleep(0.02)
 
 
@@ -131,7 +129,7 @@ async def test_a_start_has_a_deadline_and_leaves_nothing(tmp_path: Path) -> None
     pids: list[int] = []
     began = time.monotonic()
 
-    with pytest.raises(StartError, match="did not become ready in time. not yet"):
+    with pytest.raises(StartError, match=r"did not become ready in time\. not yet"):
         await start(
             never, log=tmp_path / "log", run_id="x", deadline_s=0.5, on_spawn=lambda process: pids.append(process.pid)
         )

@@ -1,0 +1,38 @@
+"""`bonafide up`: start the platform, in the foreground or in the background."""
+
+from typing import Annotated
+
+import typer
+
+from scripts.stack import background
+from scripts.stack.background import EXIT_FAILED
+from scripts.stack.commands.settings import read_settings
+from scripts.stack.display import Display, Failed, Ready, read_events
+
+
+def up(
+    *, detach: Annotated[bool, typer.Option("--detach", "-d", help="Go to the background when ready.")] = False
+) -> None:
+    """Start the platform: Postgres, Triton, the Bentos and the gateway. Ctrl-C stops all of it.
+
+    Exit status: 0 after a stop that was asked for (with --detach: when ready), 1 when it could not be started, 2 when
+    a setting is wrong, 3 when it is running already.
+    """
+    environment, settings = read_settings()
+    with Display() as display:
+        if not detach:
+            raise typer.Exit(background.run(settings, environment, display))
+        child = background.spawn(settings, environment)
+        assert child.stdout  # noqa: S101  # It was asked for.
+        try:
+            for event in read_events(child.stdout):
+                display(event)
+                if isinstance(event, Ready):
+                    return
+                if isinstance(event, Failed):
+                    raise typer.Exit(event.code)
+        except KeyboardInterrupt:
+            child.terminate()
+            raise typer.Exit(child.wait()) from None
+        display(Failed(f"The platform ended before it was ready; see {settings.home / 'logs'}.", EXIT_FAILED))
+        raise typer.Exit(EXIT_FAILED)
