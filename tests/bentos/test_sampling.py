@@ -1,0 +1,87 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bentos.sampling import FrameIndex, pick_frames, pick_windows
+
+
+def times(index: FrameIndex, count: int) -> list[int]:
+    return [pick.frame for pick in pick_frames(index, count)]
+
+
+def test_frames_are_the_middles_of_equal_parts() -> None:
+    assert times(FrameIndex(range(1001), []), 4) == [125, 375, 625, 875]
+
+
+def test_a_keyframe_in_its_part_is_taken_instead() -> None:
+    picks = pick_frames(FrameIndex(range(1001), [0, 300, 600, 900]), 4)
+    assert [pick.frame for pick in picks] == [0, 300, 600, 900]
+    assert all(pick.frame == pick.keyframe for pick in picks)
+
+
+def test_every_frame_knows_the_keyframe_that_leads_to_it() -> None:
+    picks = pick_frames(FrameIndex(range(1001), [0, 550]), 4)
+    assert [(pick.frame, pick.keyframe) for pick in picks] == [(0, 0), (375, 0), (550, 550), (875, 550)]
+
+
+def test_short_clips_give_all_their_frames() -> None:
+    assert times(FrameIndex([0, 10, 20], [0]), 16) == [0, 10, 20]
+    assert times(FrameIndex([7], [7]), 16) == [7]
+
+
+def test_bunched_frames_are_filled_up_from_the_others() -> None:
+    frames = [0, 1, 2, 3, 4, 5, 1000]
+    chosen = times(FrameIndex(frames, [0]), 5)
+    assert len(chosen) == 5
+    assert chosen == sorted(set(chosen))
+
+
+@given(
+    frames=st.lists(st.integers(-1000, 100_000), min_size=1, max_size=200, unique=True),
+    share=st.integers(1, 30),
+    count=st.integers(1, 32),
+)
+def test_picks_are_existing_frames_ascending_and_reachable(frames: list[int], share: int, count: int) -> None:
+    frames.sort()
+    picks = pick_frames(FrameIndex(frames, frames[::share]), count)
+    chosen = [pick.frame for pick in picks]
+    assert len(chosen) == min(count, len(frames))
+    assert chosen == sorted(set(chosen))
+    assert set(chosen) <= set(frames)
+    assert all(pick.keyframe in frames[::share] and pick.keyframe <= pick.frame for pick in picks)
+
+
+def test_windows_hop_and_end_with_the_sound() -> None:
+    assert pick_windows(100, samples=40, hop=20, most=99) == ((0, 20, 40, 60), 4)
+    assert pick_windows(105, samples=40, hop=20, most=99) == ((0, 20, 40, 60, 65), 5)
+
+
+def test_a_sound_within_one_window_has_one() -> None:
+    assert pick_windows(40, samples=40, hop=20, most=9) == ((0,), 1)
+    assert pick_windows(3, samples=40, hop=20, most=9) == ((0,), 1)
+
+
+def test_too_many_windows_are_thinned_evenly() -> None:
+    starts, wanted = pick_windows(1040, samples=40, hop=10, most=5)
+    assert wanted == 101
+    assert starts == (0, 250, 500, 750, 1000)
+    assert pick_windows(1040, samples=40, hop=10, most=1)[0] == (0,)
+
+
+@given(st.integers(1, 5000), st.integers(1, 300), st.data())
+def test_every_sample_is_in_a_window(total: int, samples: int, data: st.DataObject) -> None:
+    hop = data.draw(st.integers(1, samples))
+    starts, wanted = pick_windows(total, samples=samples, hop=hop, most=10_000)
+    assert wanted == len(starts)
+    covered = 0
+    for start in starts:
+        assert start <= covered
+        covered = start + samples
+    assert covered >= total
+    assert starts[-1] + samples == max(total, samples)
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 50])
+def test_the_bound_holds(most: int) -> None:
+    starts, _ = pick_windows(10_000, samples=40, hop=10, most=most)
+    assert len(starts) == len(set(starts)) == most
