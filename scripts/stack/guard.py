@@ -1,8 +1,8 @@
 """The guard: a small process that outlives `up`, however `up` ends, and leaves nothing of the platform behind.
 
-`up` starts it before anything else, with a pipe to its standard input, and never writes to it. The pipe closes when `up`
-asks for the end or dies, even by kill -9; then the guard cleans up. It holds the lock of the data folder until it has
-done so.
+`up` starts it before anything else, with a pipe to its standard input, and never writes to it. The pipe closes when
+`up` asks for the end or dies, even by kill -9; then the guard cleans up. It holds the lock of the data folder until it
+has done so.
 """
 
 import select

@@ -1,0 +1,182 @@
+import asyncio
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from scripts.stack.control import ModelError, TritonControl, TritonUnreachableError, Version
+from scripts.stack.healing import Watch, stubs, watch_models
+from scripts.stack.load_models import LoadSettings, check, load
+from scripts.stack.program import StartError
+from scripts.stack.repository import served
+from scripts.stack.sessions import SHARED_MEMORY
+from scripts.stack.triton import Triton, program
+from tests.fixtures.triton import free_ports, running_triton
+
+pytestmark = pytest.mark.integration
+
+IMAGE = Version("image_cnn", 1)
+
+
+@pytest.fixture
+def own_triton(triton_settings: Triton, tmp_path: Path) -> Iterator[Triton]:
+    """A Triton that a test may break, with a repository that it may change and one small model in it."""
+    repository = tmp_path / "models"
+    shutil.copytree(triton_settings.repository / "video_lstm", repository / "video_lstm")
+    shutil.copytree(triton_settings.repository / "video_encoder", repository / "video_encoder")
+    route = '{"stable": 1, "canary": null, "shadow": null}'
+    (repository / "serving.json").write_text(
+        f'{{"defaults": {{"video": "video_lstm"}}, "models": {{"video_lstm": {route}}}}}'
+    )
+    http, grpc, metrics = free_ports(3)
+    folder = tmp_path / "triton"
+    folder.mkdir()
+    with running_triton(
+        replace(
+            triton_settings, repository=repository, folder=folder, http_port=http, grpc_port=grpc, metrics_port=metrics
+        )
+    ) as triton:
+        yield triton
+
+
+def pid_of(triton: Triton) -> int:
+    """Number of the server process, which its own folder in its command line tells from others."""
+    (found,) = [
+        process.pid
+        for process in psutil.process_iter(["name", "cmdline"])
+        if process.info["name"] == "tritonserver"
+        and any(str(triton.folder) in word for word in process.info["cmdline"])
+    ]
+    return found
+
+
+def serve_two(config: Path) -> None:
+    """Have a config.pbtxt name versions 1 and 2."""
+    config.write_text(config.read_text().replace("versions: [1]", "versions: [1, 2]"))
+
+
+async def test_every_served_version_answers(triton_server: Triton) -> None:
+    async with triton_server.control() as control:
+        for model, numbers in served(triton_server.repository).items():
+            for number in numbers:
+                await control.ask(Version(model, number), deadline_s=10)
+
+
+async def test_only_the_key_loads_models(triton_server: Triton) -> None:
+    async with TritonControl(triton_server.address, "guessed") as stranger:
+        with pytest.raises(ModelError, match="restricted"):
+            await stranger.load("image_cnn", deadline_s=10)
+        await stranger.ask(IMAGE, deadline_s=10)
+
+
+async def test_a_version_that_is_not_there_is_a_model_error(triton_server: Triton) -> None:
+    async with triton_server.control() as control:
+        with pytest.raises(ModelError, match="image_cnn version 99"):
+            await control.ask(Version("image_cnn", 99), deadline_s=10)
+
+
+async def test_nobody_at_the_address(triton_settings: Triton) -> None:
+    nobody = replace(triton_settings, grpc_port=free_ports(1)[0])
+    async with nobody.control() as control:
+        with pytest.raises(TritonUnreachableError):
+            await control.live(deadline_s=2)
+
+
+async def test_loading_from_elsewhere(triton_server: Triton) -> None:
+    settings = LoadSettings.model_validate(
+        {
+            "triton_address": triton_server.address,
+            "triton_control_key": triton_server.control_key,
+            "model_repository": triton_server.repository,
+        }
+    )
+
+    await load(settings)
+    await check(settings)
+
+
+async def test_a_model_whose_stub_was_killed_answers_again(own_triton: Triton) -> None:
+    pid = pid_of(own_triton)
+    told: list[str] = []
+    watch = Watch(
+        control=own_triton.control,
+        pid=lambda: pid,
+        served=lambda: served(own_triton.repository),
+        restart=lambda: told.append("restart"),
+        tell=told.append,
+        interval_s=6,
+        deadline_s=5,
+    )
+    watching = asyncio.create_task(watch_models(watch))
+    head = Version("video_lstm", 1)
+    try:
+        async with own_triton.control() as control:
+            await asyncio.sleep(1)  # The watch has seen the stubs by then.
+            (stub,) = [number for number, instance in stubs(pid).items() if instance.startswith("video_lstm")]
+            psutil.Process(stub).kill()
+            began = time.monotonic()
+            while not told:
+                assert time.monotonic() - began < 10
+                await asyncio.sleep(0.02)
+            noticed = time.monotonic() - began
+            while True:
+                assert time.monotonic() - began < 30
+                try:
+                    await control.ask(head, deadline_s=5)
+                    break
+                except ModelError:
+                    await asyncio.sleep(0.05)
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+    assert noticed < 0.5
+    assert told[0] == "video_lstm is loaded anew: its process has died"
+    assert "restart" not in told
+
+
+async def test_a_version_that_lies_fails_to_load_and_the_old_one_serves_on(own_triton: Triton) -> None:
+    config = own_triton.repository / "video_lstm" / "config.pbtxt"
+    lying = own_triton.repository / "video_lstm" / "2"
+    shutil.copytree(own_triton.repository / "video_encoder" / "1", lying)
+    serve_two(config)
+    async with own_triton.control() as control:
+        with pytest.raises(ModelError, match="video_lstm"):
+            await control.load("video_lstm", deadline_s=30)
+
+        await control.ask(Version("video_lstm", 1), deadline_s=10)
+
+
+async def test_two_versions_serve_side_by_side(own_triton: Triton) -> None:
+    folder = own_triton.repository / "video_lstm"
+    shutil.copytree(folder / "1", folder / "2")
+    config = folder / "config.pbtxt"
+    serve_two(config)
+    async with own_triton.control() as control:
+        await control.load("video_lstm", deadline_s=30)
+
+        await control.ask(Version("video_lstm", 1), deadline_s=10)
+        await control.ask(Version("video_lstm", 2), deadline_s=10)
+
+
+def test_a_start_that_cannot_serve_says_why_and_leaves_nothing(triton_settings: Triton, tmp_path: Path) -> None:
+    folder = tmp_path / "triton"
+    folder.mkdir()
+    broken = replace(triton_settings, folder=folder, repository=tmp_path / "none")
+    (tmp_path / "none").mkdir()
+
+    with pytest.raises(StartError, match=r"serving\.json cannot be read"), running_triton(broken):
+        pytest.fail("it started")
+
+    assert list(SHARED_MEMORY.glob(f"{broken.shared_memory_prefix}*")) == []
+
+
+def test_no_secret_of_ours_is_in_its_environment(triton_settings: Triton) -> None:
+    given = program(triton_settings, {"PATH": os.environ["PATH"]}).environment
+
+    assert not [name for name in given if name.startswith("BONAFIDE_")]
