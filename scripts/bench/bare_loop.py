@@ -20,6 +20,7 @@ from bentos.contract import Modality
 from bentos.media.image import prepare_image
 from bentos.media.options import ImageOptions
 from bentos.media.prepared import CropShape
+from scripts.bench.errors import BenchError
 from scripts.bench.figures import Round
 
 PROCESSES: Final = 2
@@ -27,7 +28,7 @@ START_DEADLINE_S: Final = 120.0
 WARMUP_S: Final = 1.0
 
 
-class BareLoopError(Exception):
+class BareLoopError(BenchError):
     """A process of the loop ended without a result."""
 
 

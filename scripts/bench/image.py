@@ -8,6 +8,7 @@ from typing import Final
 import httpx
 
 from scripts.bench.bare_loop import Loop, Served, measure_bare_loop
+from scripts.bench.errors import BenchError
 from scripts.bench.figures import Round, Summary, median_ratio, summarise
 from scripts.bench.keras_side import Server
 from scripts.bench.load import Job
@@ -22,7 +23,7 @@ TOLERANCE: Final = 1e-3
 WARMUP_S: Final = 2.0
 
 
-class DifferentScoreError(Exception):
+class DifferentScoreError(BenchError):
     """The platform and the bare loop do not agree on a picture, so they do not do the same work."""
 
 

@@ -21,10 +21,10 @@ from fastapi import FastAPI, HTTPException, UploadFile
 from mtcnn import MTCNN
 from numpy.typing import NDArray
 
-from scripts.demo.audio_model import SAMPLE_RATE, WINDOW, AudioDetector, normalise
-from scripts.demo.image_model import CROP, build_detector
+from scripts.demo.audio_model import AudioDetector, normalise
+from scripts.demo.image_model import build_trainee, detector_of
+from scripts.demo.shapes import CROP, MARGIN, SAMPLE_RATE, WINDOW
 
-MARGIN: Final = 0.3
 HALF: Final = 0.5
 
 
@@ -32,7 +32,7 @@ def create_app() -> FastAPI:
     """Load everything, as such a server does on import, and serve it."""
     app = FastAPI()
     faces = MTCNN()
-    logits = build_detector()
+    logits = detector_of(build_trainee())
     image_model = keras.Sequential([logits, keras.layers.Activation("sigmoid")])
     audio_model = AudioDetector().eval()
 

@@ -12,6 +12,7 @@ from typing import Final
 
 import httpx
 
+from scripts.bench.errors import BenchError
 from scripts.bench.resources import Groups
 
 START_DEADLINE_S: Final = 240.0
@@ -19,7 +20,7 @@ START_DEADLINE_S: Final = 240.0
 FIRST_ANSWER_S: Final = 120.0
 
 
-class ServerFailedError(Exception):
+class ServerFailedError(BenchError):
     """The comparison server did not start; its log says why."""
 
 

@@ -27,6 +27,9 @@ MAX_FAILURES: Final = 20
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """What to send where, for how long: `path` on host and port, the files in turn, as multipart field `field`.
 
+    The window lasts `seconds`, and longer where a slow server has not yet answered every caller once; `drain_s` bounds
+    that, and the wait for the calls under way at the end.
+
     An answer counts when its status is 2xx and its JSON field `verdict_field` is one of `verdicts`; the numbers under
     `steps_field`, where given, are averaged over the window.
     """
@@ -182,6 +185,8 @@ async def generate(job: Job) -> Report:
     cpu_before, started = cpu_seconds(), time.perf_counter()
     window.open = True
     await asyncio.wait([everyone], timeout=job.seconds)
+    while len(window.latencies_s) < job.callers and not everyone.done() and time.perf_counter() < started + job.drain_s:
+        await asyncio.wait([everyone], timeout=job.seconds / 10)
     window.open, window.stopping = False, True
     seconds, cpu_s = time.perf_counter() - started, cpu_seconds() - cpu_before
     emit("measured")

@@ -9,10 +9,12 @@ from typing import Any, Final
 import httpx
 import msgspec
 
+from scripts.bench.errors import BenchError
+
 TIMEOUT_S: Final = 600.0
 
 
-class NoVerdictError(Exception):
+class NoVerdictError(BenchError):
     """A server answered without a verdict."""
 
 

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from skimage import data as scenes
 from sklearn.datasets import load_sample_images
 
+from scripts.bench.errors import BenchError
+
 Pixels = NDArray[np.uint8]
 
 WIDTH: Final = 1280
@@ -28,7 +30,7 @@ HEAD_AXES: Final = (92, 108)
 """Centre and semi-axes, x and y in pixels, of an ellipse round the head in the 512 x 512 portrait."""
 
 
-class TooFewPicturesError(Exception):
+class TooFewPicturesError(BenchError):
     """The candidates ran out before enough of them showed exactly one face."""
 
 

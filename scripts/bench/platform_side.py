@@ -12,6 +12,7 @@ from typing import Final
 
 import httpx
 
+from scripts.bench.errors import BenchError
 from scripts.bench.keras_side import Server, free_port
 from scripts.stack.folder import DataFolder
 from scripts.stack.state import read_state
@@ -26,7 +27,7 @@ DOWN_DEADLINE_S: Final = 90.0
 PORTS: Final = ("GATEWAY", "IMAGE", "VIDEO", "AUDIO", "TRITON_HTTP", "TRITON_GRPC", "TRITON_METRICS")
 
 
-class PlatformError(Exception):
+class PlatformError(BenchError):
     """The platform did not start, or its account could not be made; its logs say why."""
 
 

@@ -7,6 +7,7 @@ from typing import IO, Final
 
 import msgspec
 
+from scripts.bench.errors import BenchError
 from scripts.bench.figures import Round
 from scripts.bench.load import Job, Report
 from scripts.bench.resources import Groups, cpu_seconds, spent
@@ -15,7 +16,7 @@ CALL_ALLOWANCE_S: Final = 30.0
 """What starting the generator may take on a busy machine, on top of the job's own times."""
 
 
-class LoadFailedError(Exception):
+class LoadFailedError(BenchError):
     """The load generator ended without a report, or calls failed."""
 
 
@@ -55,6 +56,8 @@ def measure(job: Job, groups: Groups, *, batches: BatchCounter | None = None) ->
         raise LoadFailedError(
             f"{report.failed} calls failed, the first with {report.first_failure}" if report else "no report"
         )
+    if not report.latencies_s:
+        raise LoadFailedError("no call was answered in time")
     executions = batches_after[1] - batches_before[1]
     return Round(
         seconds=report.seconds,

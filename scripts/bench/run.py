@@ -1,0 +1,146 @@
+"""One run of the bench: makes the media, starts the sides, measures the parts asked for."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import simplejpeg
+
+from bentos.faces import find_faces
+from scripts.bench.bare_loop import served_image_model
+from scripts.bench.clips import make_clip, make_sound, pad_mp4
+from scripts.bench.image import measure_image
+from scripts.bench.keras_side import Server, keras_server
+from scripts.bench.media import compare
+from scripts.bench.memory import measure_idle, measure_upload
+from scripts.bench.photographs import cached_photographs
+from scripts.bench.platform_side import Platform, platform
+from scripts.bench.report import Results, describe_machine
+from scripts.bench.targets import judge
+
+CHECKOUT: Final = Path(__file__).resolve().parents[2]
+SEED: Final = 20_260
+CLIP_SECONDS: Final = 60
+SOUND_SECONDS: Final = 600
+UPLOAD_BYTES: Final = 500_000_000
+MEDIA_ROUNDS: Final = 3
+
+
+class Part(StrEnum):
+    """What can be measured by itself."""
+
+    IMAGE = "image"
+    MEDIA = "media"
+    MEMORY = "memory"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What to measure and how long: windows of `seconds`, `rounds` of them a side and number of callers."""
+
+    parts: frozenset[Part]
+    seconds: float
+    rounds: int
+    callers: tuple[int, ...]
+    pictures: int
+    keras: bool
+    folder: Path
+
+    @property
+    def media(self) -> Path:
+        """Where pictures, clip and sound are kept from run to run."""
+        return self.folder / "media"
+
+
+def run(options: Options, say: Callable[[str], None]) -> Results:
+    """Measure; `say` is told what is being done. Raises `BenchError` where a figure cannot be measured."""
+    results = Results(
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=describe_machine(),
+        settings={
+            "seconds": options.seconds,
+            "rounds": options.rounds,
+            "callers": options.callers,
+            "pictures": options.pictures,
+            "seed": SEED,
+        },
+    )
+    say("making the media, where they are not there yet")
+    pictures = cached_photographs(options.media, options.pictures, SEED, count_faces)
+    with ExitStack() as stack:
+        say("starting the platform")
+        ours = stack.enter_context(platform(options.folder / "home"))
+        results.figures["ready_s"] = ours.ready_s
+        if Part.MEMORY in options.parts:
+            _measure_memory(results, ours, options, say)
+        theirs = None
+        if options.keras and options.parts & {Part.IMAGE, Part.MEDIA}:
+            say("starting the comparison server")
+            theirs = stack.enter_context(keras_server(options.folder / "keras.log", pictures[0]))
+        if Part.IMAGE in options.parts:
+            results.image, figures = measure_image(
+                served_image_model(CHECKOUT / "model_repository"),
+                pictures,
+                ours,
+                theirs,
+                callers=options.callers,
+                seconds=options.seconds,
+                rounds=options.rounds,
+                say=say,
+            )
+            results.figures |= figures
+        if Part.MEDIA in options.parts and theirs is not None:
+            _measure_media(results, ours, theirs, options, say)
+    results.outcomes = judge(results.figures)
+    return results
+
+
+def count_faces(jpeg: bytes) -> int:
+    """Faces that the detector finds in a JPEG."""
+    return len(find_faces(np.asarray(simplejpeg.decode_jpeg(jpeg), np.uint8)))
+
+
+def _measure_memory(results: Results, ours: Platform, options: Options, say: Callable[[str], None]) -> None:
+    clip = _clip(options)
+    padded = options.media / "padded.mp4"
+    if not padded.exists():
+        pad_mp4(clip, padded, UPLOAD_BYTES)
+    say("measuring memory: at rest, then with a 500 MB upload")
+    results.memory = measure_idle(ours)
+    results.figures["idle_pss_gb"] = results.memory["idle, all"] / 1000
+    grown = measure_upload(ours, clip, padded)
+    results.memory |= grown
+    results.figures["upload_gateway_mb"] = grown["padded to 500 MB, growth of the gateway"]
+    results.figures["upload_bento_mb"] = grown["padded to 500 MB, growth of the bento-video"]
+
+
+def _measure_media(
+    results: Results, ours: Platform, theirs: Server, options: Options, say: Callable[[str], None]
+) -> None:
+    sound = options.media / "sound.mp3"
+    if not sound.exists():
+        make_sound(sound, seconds=SOUND_SECONDS, seed=SEED)
+    for kind, title, file in (("video", "60 s 1080p H.264", _clip(options)), ("audio", "10 min of sound, MP3", sound)):
+        say(f"measuring {title}")
+        comparison = compare(
+            title,
+            file,
+            theirs=f"{theirs.url}/predict_{kind}",
+            ours=f"{ours.gateway.url}/v1/detections",
+            key=ours.key,
+            rounds=min(options.rounds, MEDIA_ROUNDS),
+        )
+        results.media.append(comparison)
+        results.figures[f"{kind}_speedup"] = comparison.speedup
+
+
+def _clip(options: Options) -> Path:
+    clip = options.media / "clip.mp4"
+    if not clip.exists():
+        make_clip(clip, seconds=CLIP_SECONDS, seed=SEED)
+    return clip
