@@ -5,9 +5,6 @@ from typing import Final
 import torch
 from transformers import Wav2Vec2Config, Wav2Vec2ForSequenceClassification
 
-SAMPLE_RATE: Final = 16_000
-WINDOW: Final = 32_000
-"""Samples of one window, two seconds."""
 LABELS: Final = ("bona fide", "spoof")
 
 

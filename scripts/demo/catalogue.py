@@ -3,9 +3,7 @@
 from typing import Final
 
 from bentos.contract import Modality
-from scripts.demo.audio_model import WINDOW
-from scripts.demo.image_model import CROP, FEATURES
-from scripts.demo.video_model import FRAMES
+from scripts.demo.shapes import CROP, FEATURES, FRAMES, WINDOW
 from scripts.models.triton_config import Batching, Tensor, TritonModel
 
 _THREADS: Final = {"intra_op_num_threads": "2", "allow_spinning": "0"}

@@ -1,7 +1,8 @@
 """The image detector: a Keras CNN that looks for blending boundaries and for regions of another resolution.
 
 Fixed high-pass filters stand in front, because both traces live in the residual that they leave and not in what the
-picture shows (Fridrich & Kodovský, 2012, "Rich Models for Steganalysis of Digital Images").
+picture shows (Fridrich & Kodovský, 2012, "Rich Models for Steganalysis of Digital Images"). In training it also says
+where the forgery lies, which teaches more than one bit per picture does (Li et al., 2020, "Face X-ray").
 """
 
 from typing import Final
@@ -10,15 +11,13 @@ import keras
 import numpy as np
 from keras import layers
 
-CROP: Final = 224
-"""Height and width of the input in pixels."""
-FEATURES: Final = 64
-"""Width of the last layer before the logit; what the video model sees of a frame."""
+from scripts.demo.shapes import CROP, FEATURES
+
 _FILTER_SIZE: Final = 5
 
 
-def build_detector() -> keras.Model:
-    """CNN from `crop`, uint8 RGB [n, 224, 224, 3], to a logit [n, 1] that is high for forged crops."""
+def build_trainee() -> keras.Model:
+    """CNN from `crop`, uint8 RGB [n, 224, 224, 3], to a logit [n, 1], high for forged, and mask logits [n, 28, 28]."""
     crop = keras.Input((CROP, CROP, 3), dtype="uint8", name="crop")
     pixels = layers.Rescaling(1 / 127.5, offset=-1.0)(crop)
     residual = layers.DepthwiseConv2D(
@@ -33,26 +32,44 @@ def build_detector() -> keras.Model:
     # Clipping keeps strong edges of the picture itself from drowning the faint traces.
     residual = layers.ReLU(max_value=1.0)(layers.Rescaling(4.0, offset=0.5)(residual))
     x = layers.Concatenate()([pixels, residual])
-    x = _convolution(x, 24, kernel=5, stride=2)
+    x = _convolution(x, 24, stride=2)
     x = _convolution(x, 32, stride=2)
-    x = _convolution(x, 48)
     x = _convolution(x, 64, stride=2)
-    x = _convolution(x, 64)
-    x = _convolution(x, 96, stride=2)
-    x = _convolution(x, 96)
-    x = layers.Concatenate()([layers.GlobalAveragePooling2D()(x), layers.GlobalMaxPooling2D()(x)])
+    near = _convolution(x, 64)
+    x = _convolution(near, 96, stride=2)
+    x = _convolution(x, 96, dilation=2)
+    wide = _convolution(x, 96, dilation=3)
+    x = layers.Concatenate()([near, layers.UpSampling2D(2)(wide)])
+    x = _convolution(x, 64, kernel=1)
+    mask = layers.Conv2D(1, 1)(x)
+    seen = layers.Concatenate()([x, layers.Activation("sigmoid")(mask)])
+    x = layers.Concatenate()(
+        [
+            layers.GlobalAveragePooling2D()(seen),
+            layers.GlobalMaxPooling2D()(seen),
+            layers.GlobalAveragePooling2D()(wide),
+        ]
+    )
     x = layers.Dropout(0.2)(x)
     x = layers.Dense(FEATURES, activation="relu", name="features")(x)
-    return keras.Model(crop, layers.Dense(1, name="logit")(x), name="image_cnn")
+    mask = layers.Reshape(mask.shape[1:3], name="mask")(mask)
+    return keras.Model(crop, [layers.Dense(1, name="logit")(x), mask], name="image_cnn")
 
 
-def frame_encoder(detector: keras.Model) -> keras.Model:
+def detector_of(trainee: keras.Model) -> keras.Model:
+    """The part that judges: `crop` to its logit [n, 1]."""
+    return keras.Model(trainee.input, trainee.get_layer("logit").output, name="image_cnn")
+
+
+def encoder_of(trainee: keras.Model) -> keras.Model:
     """The same network up to its last hidden layer: `crop` to features, float32 [n, 64]."""
-    return keras.Model(detector.input, detector.get_layer("features").output, name="video_encoder")
+    return keras.Model(trainee.input, trainee.get_layer("features").output, name="video_encoder")
 
 
-def _convolution(x: keras.KerasTensor, filters: int, *, kernel: int = 3, stride: int = 1) -> keras.KerasTensor:
-    x = layers.Conv2D(filters, kernel, strides=stride, padding="same", use_bias=False)(x)
+def _convolution(
+    x: keras.KerasTensor, filters: int, *, kernel: int = 3, stride: int = 1, dilation: int = 1
+) -> keras.KerasTensor:
+    x = layers.Conv2D(filters, kernel, strides=stride, dilation_rate=dilation, padding="same", use_bias=False)(x)
     return layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
 
 

@@ -24,10 +24,10 @@ from bentos.cards import (
     WaveformInput,
 )
 from bentos.contract import Modality, Thresholds
-from scripts.demo.audio_model import LABELS, WINDOW, AudioDetector, normalise
+from scripts.demo.audio_model import LABELS, AudioDetector, normalise
 from scripts.demo.catalogue import AUDIO_TRANSFORMER, DEMO_LIMITS, IMAGE_CNN, INTENDED_USE, VIDEO_ENCODER, VIDEO_LSTM
-from scripts.demo.image_model import CROP, FEATURES, frame_encoder
-from scripts.demo.video_model import FRAMES
+from scripts.demo.image_model import detector_of, encoder_of
+from scripts.demo.shapes import CROP, FEATURES, FRAMES, MARGIN, WINDOW
 from scripts.models.calibration import sigmoid
 from scripts.models.export import export_keras, export_torch
 from scripts.models.graph import Logits, Pixels, give_p_fake, take_pixels, take_waveform
@@ -36,8 +36,6 @@ from scripts.models.session import check_parity, run_graph
 from scripts.models.triton_config import TritonModel, render
 
 VERSION: Final = 1
-MARGIN: Final = 0.3
-"""Share of a face's longer side that is added on every side of it, in training and at serving."""
 RESIZE_FILTER: Final = "area"
 
 
@@ -51,8 +49,9 @@ class Figures:
     note: str = ""
 
 
-def release_image(repository: Path, detector: keras.Model, figures: Figures, golden: NDArray[np.uint8]) -> Card:
+def release_image(repository: Path, trainee: keras.Model, figures: Figures, golden: NDArray[np.uint8]) -> Card:
     """Publish `image_cnn`; `golden` is uint8 [n, 224, 224, 3]."""
+    detector = detector_of(trainee)
     graph = export_keras(detector, [golden], inputs=["pixels"], outputs=["logit"])
     graph = give_p_fake(graph, Logits(activation="sigmoid", fake=1, temperature=figures.temperature), source="logit")
     graph = _raw_pixels(graph)
@@ -69,9 +68,9 @@ def release_image(repository: Path, detector: keras.Model, figures: Figures, gol
     return _publish(repository, IMAGE_CNN, graph, card, {"crop": golden}, expected)
 
 
-def release_encoder(repository: Path, detector: keras.Model, golden: NDArray[np.uint8]) -> Card:
+def release_encoder(repository: Path, trainee: keras.Model, golden: NDArray[np.uint8]) -> Card:
     """Publish `video_encoder`, the detector without its last layer; `golden` is uint8 [n, 224, 224, 3]."""
-    encoder = frame_encoder(detector)
+    encoder = encoder_of(trainee)
     graph = _raw_pixels(export_keras(encoder, [golden], inputs=["pixels"], outputs=["features"]))
     card = _card(
         VIDEO_ENCODER,
@@ -130,6 +129,13 @@ def release_audio(repository: Path, detector: AudioDetector, figures: Figures, g
         specification=WaveformInput(samples=WINDOW, hop=WINDOW // 2),
     )
     return _publish(repository, AUDIO_TRANSFORMER, graph, card, {"waveform": golden}, expected)
+
+
+def sequence_golden(features: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """Golden inputs of `video_lstm` from features [4, 16, 64]: whole, cut short, with gaps, and a single frame."""
+    mask = np.ones((4, FRAMES), np.float32)
+    mask[1, FRAMES // 2 :], mask[2, ::3], mask[3, 1:] = 0, 0, 0
+    return {"features": features, "mask": mask}
 
 
 def release_traffic(repository: Path) -> None:
