@@ -5,7 +5,6 @@ Each detector is the entry service of a process of its own, because BentoML lets
 
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import Any, ClassVar, Final, TypeVar
 
 import bentoml
@@ -20,61 +19,23 @@ from bentos.catalogue import Catalogue, Served
 from bentos.contract import Detection, Modality, ModelList
 from bentos.deadline import Deadline
 from bentos.errors import InferenceUnavailableError
-from bentos.inference import InferenceClient, Tensor, Tensors
+from bentos.inference import Tensor, Tensors
 from bentos.logs import configure_logs
-from bentos.media.pool import MediaPool, PoolLimits
 from bentos.media.prepared import PreparedAudio, PreparedImage, PreparedVideo
 from bentos.media.tasks import MediaTask
+from bentos.parts import Parts, open_parts
 from bentos.readiness import Readiness
 from bentos.repository import ModelRepository
 from bentos.samples import MAKE_SAMPLE, SampleOptions
-from bentos.settings import MEBIBYTE, BentoSettings, load_settings
-from bentos.triton import TritonClient
+from bentos.settings import load_settings
 
 _PORTS: Final = {Modality.IMAGE: 3001, Modality.VIDEO: 3002, Modality.AUDIO: 3003}
 
 _SERVER_TIMEOUT_S: Final = {Modality.IMAGE: 70, Modality.VIDEO: 610, Modality.AUDIO: 610}
 """BentoML's own time-out: later than any deadline that the settings allow, because its answer is not ours."""
 
-
 Options = TypeVar("Options")
 P = TypeVar("P", PreparedImage, PreparedVideo, PreparedAudio)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What a detector works with; tests put others in their place."""
-
-    settings: BentoSettings
-    repository: ModelRepository
-    inference: InferenceClient
-    media: MediaPool
-
-    async def close(self) -> None:
-        """Let go of everything, the processes last."""
-        await self.repository.close()
-        await self.inference.close()
-        await self.media.close()
-
-
-async def open_parts(settings: BentoSettings, modality: Modality) -> Parts:
-    """Open what the settings name. Triton and the repository may still be away; calls say so until they are there."""
-    repository = ModelRepository.at(settings.model_repository)
-    await repository.start()
-    return Parts(
-        settings=settings,
-        repository=repository,
-        inference=TritonClient(settings.triton_address),
-        media=MediaPool(
-            PoolLimits(
-                processes=settings.media_processes,
-                waiting=settings.bento_max_calls,
-                task_s=settings.deadline_s(modality),
-                memory=settings.media_memory_mb * MEBIBYTE,
-            ),
-            preload=(f"bentos.media.{modality}",),
-        ),
-    )
 
 
 def service_options(modality: Modality) -> dict[str, Any]:

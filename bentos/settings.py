@@ -13,7 +13,7 @@ MEBIBYTE = 1024 * 1024
 class BentoSettings(BaseSettings):
     """Settings of every Bento, from environment variables that begin with `BONAFIDE_`."""
 
-    model_config = SettingsConfigDict(env_prefix="BONAFIDE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="BONAFIDE_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     home: Path = Path(".bonafide")
     spool: Path | None = None
@@ -35,7 +35,7 @@ class BentoSettings(BaseSettings):
 
     media_processes: int = Field(default=2, ge=1, le=64)
     media_memory_mb: int = Field(default=1024, ge=128)
-    bento_max_calls: int = Field(default=128, ge=64)
+    bento_max_calls: int = Field(default=128, ge=80)
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
 
     @property

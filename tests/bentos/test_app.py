@@ -99,7 +99,7 @@ def settings(tmp_path: Path) -> BentoSettings:
         reference_key=SecretStr(KEY),
         spool=tmp_path,
         image_max_bytes=2 * MIB,
-        bento_max_calls=64,
+        bento_max_calls=80,
     )
 
 
@@ -265,7 +265,7 @@ async def test_calls_beyond_the_bound_are_told_to_come_back(client, detector, se
         asyncio.create_task(client.post("/detect", data=b"x").__aenter__()) for _ in range(settings.bento_max_calls)
     ]
     async with asyncio.timeout(10):
-        while 'calls_in_flight{modality="image"} 64.0' not in await (await client.get("/metrics")).text():  # noqa: ASYNC110
+        while 'calls_in_flight{modality="image"} 80.0' not in await (await client.get("/metrics")).text():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     async with client.post("/detect", data=b"x") as response:
         await refused(response, 503, "overloaded")

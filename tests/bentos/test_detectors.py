@@ -10,7 +10,7 @@ from bentos.audio import AudioDetector
 from bentos.calls import Call
 from bentos.contract import AudioEvidence, ImageEvidence, Modality, Verdict, VideoEvidence
 from bentos.deadline import Deadline
-from bentos.detector import Detector, Parts
+from bentos.detector import Detector
 from bentos.errors import (
     BrokenModelError,
     DeadlineExceededError,
@@ -22,6 +22,7 @@ from bentos.errors import (
 from bentos.fakes import FakeInference, FakeModel, fake_signature
 from bentos.image import ImageDetector
 from bentos.media.pool import MediaPool, PoolLimits
+from bentos.parts import Parts
 from bentos.repository import ModelRepository
 from bentos.settings import BentoSettings
 from bentos.video import VideoDetector
@@ -197,8 +198,10 @@ async def test_scores_that_are_no_probabilities_are_never_shown(open_detector, i
 
 def test_a_missing_secret_stops_the_start(monkeypatch):
     monkeypatch.delenv("BONAFIDE_BENTO_TOKEN", raising=False)
-    with pytest.raises(ValueError, match="bento_token"):
+    monkeypatch.setenv("BONAFIDE_REFERENCE_KEY", "short-secret")
+    with pytest.raises(ValueError, match="bento_token") as failure:
         ImageDetector.inner.check_environment()
+    assert "short-secret" not in str(failure.value)
 
 
 def test_each_service_has_a_port_and_answers_on_the_loopback_only():
