@@ -24,7 +24,7 @@ from bentos.errors import (
 )
 from bentos.media.process import Child, ChildGoneError
 from bentos.media.tasks import MediaTask
-from bentos.media.wire import Answer, BrokenAnswerError, Crashed, Done, Ready, Refused, Request, read_result
+from bentos.media.wire import BrokenAnswerError, Crashed, Request, read_outcome
 
 Options = TypeVar("Options")
 Result = TypeVar("Result")
@@ -164,7 +164,7 @@ class MediaPool:
         try:
             async with asyncio.timeout(min(left, self.limits.task_s)):
                 answer, arrays = await child.ask(request, payload)
-            result = _unpack(answer, arrays, task)
+            outcome = read_outcome(answer, arrays, task.result)
             finished = True
         except TimeoutError as error:
             raise (DeadlineExceededError if left < self.limits.task_s else MediaTooCostlyError) from error
@@ -179,9 +179,12 @@ class MediaPool:
                 self._release(child)
             else:
                 self._discard(child)
-        if isinstance(result, DetectionError):
-            raise result
-        return result
+        if isinstance(outcome, Crashed):
+            log.error("%s failed: %s\n%s", task.function, outcome.error, outcome.traceback)
+            raise DetectionError
+        if isinstance(outcome, DetectionError):
+            raise outcome
+        return outcome
 
     def _why_gone(self, child: Child) -> DetectionError:
         """The error for the task whose process ended under it."""
@@ -284,28 +287,3 @@ class MediaPool:
                 if child.alive and child.memory() > self.limits.memory:
                     child.heavy = True
                     child.strike()
-
-
-def _unpack(answer: Answer, arrays: bytearray, task: MediaTask[Any, Result]) -> Result | DetectionError:
-    """The result, or the error that the task raised."""
-    match answer:
-        case Done():
-            return read_result(answer, arrays, task.result)
-        case Refused():
-            return _refusal(answer)
-        case Crashed():
-            log.error("%s failed: %s\n%s", task.function, answer.error, answer.traceback)
-            return DetectionError()
-        case Ready():
-            raise BrokenAnswerError("ready twice")
-
-
-def _refusal(refused: Refused) -> DetectionError:
-    """The error of `bentos.errors` with that code."""
-    kinds = deque([DetectionError])
-    while kinds:
-        kind = kinds.popleft()
-        if kind.code == refused.code:
-            return kind(refused.message)
-        kinds.extend(kind.__subclasses__())
-    raise BrokenAnswerError(f"no error has the code {refused.code}")

@@ -6,7 +6,7 @@ pickled: whoever takes over a decoder with a hostile file must not get code to r
 
 import pickle
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
@@ -14,6 +14,8 @@ from typing import Any, Final, TypeVar, get_args
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+
+from bentos.errors import DetectionError
 
 Result = TypeVar("Result")
 Array = NDArray[Any]
@@ -115,8 +117,21 @@ def read_answer(body: bytes | bytearray | memoryview) -> Answer:
         raise BrokenAnswerError(str(error)) from error
 
 
-def read_result(done: Done, payload: bytearray, kind: type[Result]) -> Result:
-    """Rebuild a result on top of the payload, with the types that its class declares. Raises `BrokenAnswerError`."""
+def read_outcome(answer: Answer, payload: bytearray, kind: type[Result]) -> Result | DetectionError | Crashed:
+    """The result, the error that the task raised, or how it crashed. Raises `BrokenAnswerError`."""
+    match answer:
+        case Done():
+            return _result(answer, payload, kind)
+        case Refused():
+            return _refusal(answer)
+        case Crashed():
+            return answer
+        case Ready():
+            raise BrokenAnswerError("ready twice")
+
+
+def _result(done: Done, payload: bytearray, kind: type[Result]) -> Result:
+    """Rebuild a result on top of the payload, with the types that its class declares."""
     try:
         arrays = _arrays(done.arrays, payload)
 
@@ -129,6 +144,20 @@ def read_result(done: Done, payload: bytearray, kind: type[Result]) -> Result:
         return msgspec.msgpack.decode(done.result, type=kind, dec_hook=put_back)
     except (msgspec.MsgspecError, ValueError, TypeError, LookupError) as error:
         raise BrokenAnswerError(str(error)) from error
+
+
+def _family(kind: type[DetectionError]) -> Iterator[type[DetectionError]]:
+    yield kind
+    for child in kind.__subclasses__():
+        yield from _family(child)
+
+
+def _refusal(refused: Refused) -> DetectionError:
+    """The error of `bentos.errors` with that code."""
+    for kind in _family(DetectionError):
+        if kind.code == refused.code:
+            return kind(refused.message)
+    raise BrokenAnswerError(f"no error has the code {refused.code}")
 
 
 def _arrays(shapes: Sequence[ArrayShape], payload: bytearray) -> list[Array]:
