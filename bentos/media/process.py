@@ -39,9 +39,6 @@ OWN_ENVIRONMENT: Final = {
     "OPENBLAS_NUM_THREADS": "1",
     "OPENCV_FOR_THREADS_NUM": "1",
     "MALLOC_ARENA_MAX": "2",
-    # Keep freed pixel buffers for the next picture: giving them back and faulting them in again costs a millisecond.
-    "MALLOC_MMAP_THRESHOLD_": str(64 * 1024 * 1024),
-    "MALLOC_TRIM_THRESHOLD_": str(128 * 1024 * 1024),
 }
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -20,12 +21,12 @@ from bentos.errors import (
     UnreadableMediaError,
 )
 from bentos.media.image import prepare_image
-from bentos.media.options import ImageOptions
+from bentos.media.options import AudioOptions, ImageOptions, VideoOptions
 from bentos.media.pool import MediaPool, PoolLimits
 from bentos.media.prepared import CropShape
-from bentos.media.tasks import PREPARE_IMAGE
+from bentos.media.tasks import PREPARE_AUDIO, PREPARE_IMAGE, PREPARE_VIDEO
 from tests.fixtures import media_tasks as tasks
-from tests.fixtures.media import encoded, with_faces
+from tests.fixtures.media import clip, encoded, frames_of, sound, tone, with_faces
 from tests.fixtures.media_tasks import Order
 
 LONG = 30.0
@@ -58,6 +59,26 @@ async def test_a_picture_comes_back_as_it_would_here(pool: MediaPool) -> None:
     here = prepare_image(medium, options)
     assert there.faces == here.faces
     assert (there.crops == here.crops).all()
+
+
+async def test_videos_and_sounds_come_back_too(pool: MediaPool, tmp_path: Path) -> None:
+    shape = CropShape(height=32, width=32, resize_filter="bilinear", margin=0.2)
+    path = tmp_path / "clip"
+    path.write_bytes(clip(frames_of(with_faces(160, width=480, height=320), 10)))
+    video = await pool.run(PREPARE_VIDEO, path, VideoOptions(shape=shape, frames=4), timeout_s=LONG)
+    assert video.crops.shape == (4, 32, 32, 3)
+    assert video.crops.dtype == np.uint8
+    assert [crop.index for crop in video.tracks[0]] == [0, 1, 2, 3]
+    audio = await pool.run(PREPARE_AUDIO, sound(tone(2)), AudioOptions(samples=16_000, hop=8_000), timeout_s=LONG)
+    assert audio.windows.shape == (3, 16_000)
+    assert audio.windows.dtype == np.float32
+    assert audio.spans[1] == (0.5, 1.5)
+
+
+async def test_a_pool_that_cannot_start_processes_says_so() -> None:
+    async with MediaPool(SHORT_LIMITS, preload=("bentos.no_such_module",)) as broken:
+        with pytest.raises(UnavailableError, match="could be started"):
+            await broken.run(tasks.task(tasks.take_time), b"", Order(), timeout_s=LONG)
 
 
 async def test_nothing_starts_before_it_is_needed(pool: MediaPool) -> None:
