@@ -4,5 +4,7 @@ pytest_plugins = [
     "tests.fixtures.gateway",
     "tests.fixtures.postgres",
     "tests.fixtures.triton",
+    # After those whose functions it takes: a plugin has to be loaded as one before others import it.
+    "tests.fixtures.stack",
     "tests.fixtures.detectors",
 ]

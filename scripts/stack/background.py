@@ -1,24 +1,18 @@
-"""The platform in the background: the same life, told as JSON lines to `bonafide up --detach` until it is ready."""
+"""Running the platform and telling events of it: to a person, or in the background as JSON lines to the parent."""
 
 import asyncio
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from typing import Final
 
 from pydantic import ValidationError
 
+from scripts.stack.detach import EXIT_ALREADY_RUNNING, EXIT_FAILED
 from scripts.stack.display import Changed, Event, EventLines, Failed, Model, Ready, Remark, Stopping
 from scripts.stack.folder import DataFolder
 from scripts.stack.lifetime import AlreadyRunningError, Listener, live
 from scripts.stack.program import StartError
-from scripts.stack.settings import CHECKOUT, StackSettings, load_environment, load_settings
-
-EXIT_FAILED: Final = 1
-EXIT_ALREADY_RUNNING: Final = 3
-
-_LOG: Final = "up.log"
+from scripts.stack.settings import StackSettings, load_environment, load_settings
 
 
 def run(settings: StackSettings, environment: Mapping[str, str], show: Callable[[Event], None]) -> int:
@@ -44,24 +38,8 @@ def run(settings: StackSettings, environment: Mapping[str, str], show: Callable[
     return 0
 
 
-def spawn(settings: StackSettings, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Start the platform in a session of its own; `stdout` tells events and closes when it is ready or has failed."""
-    folder = DataFolder(settings.home)
-    folder.create()
-    with (folder.logs / _LOG).open("ab") as output:
-        return subprocess.Popen(
-            [sys.executable, "-m", __name__],
-            env=dict(environment),
-            cwd=CHECKOUT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=output,
-            start_new_session=True,
-        )
-
-
 def main() -> int:
-    """Run as the child of `spawn`."""
+    """Run as the child of `detach.spawn`."""
     environment = load_environment()
     try:
         settings = load_settings(environment)

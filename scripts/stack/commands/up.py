@@ -4,9 +4,8 @@ from typing import Annotated
 
 import typer
 
-from scripts.stack import background
-from scripts.stack.background import EXIT_FAILED
 from scripts.stack.commands.settings import read_settings
+from scripts.stack.detach import EXIT_FAILED, spawn
 from scripts.stack.display import Display, Failed, Ready, read_events
 
 
@@ -21,8 +20,11 @@ def up(
     environment, settings = read_settings()
     with Display() as display:
         if not detach:
-            raise typer.Exit(background.run(settings, environment, display))
-        child = background.spawn(settings, environment)
+            # A second of imports, which a parent that only waits need not spend.
+            from scripts.stack.background import run  # noqa: PLC0415
+
+            raise typer.Exit(run(settings, environment, display))
+        child = spawn(settings, environment)
         assert child.stdout  # noqa: S101  # It was asked for.
         try:
             for event in read_events(child.stdout):

@@ -10,8 +10,8 @@ from scripts.stack.running import running
 pytestmark = pytest.mark.integration
 
 
-def test_what_was_committed_is_there_after_a_restart(tmp_path: Path) -> None:
-    cluster = Cluster(folder=tmp_path / "cluster", password="made up: with %, / and @")
+def test_what_was_committed_is_there_after_a_restart(tmp_path: Path, outer_folder: Path) -> None:
+    cluster = Cluster(folder=outer_folder / "durable", password="made up: with %, / and @")
     server = program(cluster, dict(os.environ))
     with running(server, log=tmp_path / "log", run_id="a", deadline_s=60), psycopg.connect(cluster.conninfo()) as one:
         one.execute("CREATE TABLE kept (number int)")

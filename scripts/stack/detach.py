@@ -1,0 +1,31 @@
+"""Sending the platform to the background, without the libraries that only the platform itself needs."""
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Final
+
+from scripts.stack.folder import DataFolder
+from scripts.stack.settings import CHECKOUT, StackSettings
+
+EXIT_FAILED: Final = 1
+EXIT_ALREADY_RUNNING: Final = 3
+
+_MODULE: Final = "scripts.stack.background"
+_LOG: Final = "up.log"
+
+
+def spawn(settings: StackSettings, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start the platform in a session of its own; `stdout` tells events and closes when it is ready or has failed."""
+    folder = DataFolder(settings.home)
+    folder.create()
+    with (folder.logs / _LOG).open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", _MODULE],
+            env=dict(environment),
+            cwd=CHECKOUT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=output,
+            start_new_session=True,
+        )
