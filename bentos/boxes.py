@@ -51,3 +51,9 @@ def shifted(boxes: Floats, offsets: Floats) -> Floats:
     """Boxes moved by offsets [N, 4], which are shares of each box's width and height (counted inclusively)."""
     sides = boxes[:, 2:] - boxes[:, :2] + 1
     return boxes + offsets * np.concatenate([sides, sides], axis=1)
+
+
+def grown(boxes: Floats, share: float) -> Floats:
+    """Boxes with that share of their width and height added on every side."""
+    added = (boxes[:, 2:] - boxes[:, :2]) * share
+    return boxes + np.concatenate([-added, added], axis=1)

@@ -6,11 +6,15 @@ from typing import Final
 
 import numpy as np
 
-from bentos.boxes import overlaps
+from bentos.boxes import Floats, grown, overlaps
 from bentos.faces import Face
 
 LEAST_OVERLAP: Final = 0.2
-"""Sampled frames lie seconds apart, so that the same face may have moved by most of its width."""
+GROWTHS: Final = (0.0, 0.5)
+"""Shares of its sides by which a box is grown on every side before overlaps are taken: first not at all, then, for what
+is left, so that a face links that moved by its own width. Sampled frames can lie seconds apart. After Yang et al., 2023,
+"Hard to Track Objects with Irregular Motions and Similar Appearances? Make It Easier by Buffering the Matching Space".
+"""
 LONGEST_GAP: Final = 2
 """Sampled frames in which a face may be missing without ending its track."""
 
@@ -33,7 +37,8 @@ class _Track:
 def link_faces(frames: Sequence[Sequence[Face]], *, most: int) -> tuple[tuple[Sighting, ...], ...]:
     """The `most` largest tracks, by the area of their faces summed over the frames; each in time order.
 
-    In every frame the pair of a track's last box and a face with the greatest intersection over union is joined first.
+    In every frame the pair of a track's last box and a face with the greatest intersection over union is joined first;
+    what found no partner is tried once more with grown boxes.
     """
     tracks: list[_Track] = []
     for number, faces in enumerate(frames):
@@ -55,14 +60,18 @@ def _join(tracks: Sequence[_Track], faces: Sequence[Face]) -> dict[int, _Track]:
     """The track that each face continues, by number of the face."""
     if not tracks or not faces:
         return {}
-    overlap = overlaps(_corners([track.last for track in tracks]), _corners(faces))
+    lasts, nows = _corners([track.last for track in tracks]), _corners(faces)
     joined: dict[int, _Track] = {}
-    while overlap.max() >= LEAST_OVERLAP:
-        track, face = (int(number) for number in np.unravel_index(overlap.argmax(), overlap.shape))
-        joined[face] = tracks[track]
-        overlap[track, :] = overlap[:, face] = 0
+    free = np.ones((len(tracks), len(faces)), bool)
+    for growth in GROWTHS:
+        overlap = np.where(free, overlaps(grown(lasts, growth), grown(nows, growth)), 0)
+        while overlap.max() >= LEAST_OVERLAP:
+            track, face = (int(number) for number in np.unravel_index(overlap.argmax(), overlap.shape))
+            joined[face] = tracks[track]
+            free[track, :] = free[:, face] = False
+            overlap = np.where(free, overlap, 0)
     return joined
 
 
-def _corners(faces: Sequence[Face]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def _corners(faces: Sequence[Face]) -> Floats:
     return np.array([[face.x1, face.y1, face.x2, face.y2] for face in faces], np.float64)

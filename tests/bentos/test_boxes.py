@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bentos.boxes import areas, overlaps, shifted, squared, unsuppressed
+from bentos.boxes import areas, grown, overlaps, shifted, squared, unsuppressed
 
 BOXES = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [2, 2, 4, 4], [20, 20, 30, 40]], np.float32)
 
@@ -41,3 +41,7 @@ def test_squares_keep_the_centre_and_hold_the_box() -> None:
 def test_offsets_are_shares_of_the_inclusive_sides() -> None:
     moved = shifted(BOXES[:1], np.array([[0.1, 0, -0.1, 0.5]], np.float32))
     assert moved[0] == pytest.approx([1.1, 0, 8.9, 15.5])
+
+
+def test_boxes_grow_on_every_side() -> None:
+    assert grown(BOXES, 0.5)[3].tolist() == [15, 10, 35, 50]

@@ -11,6 +11,16 @@ def test_a_face_that_moves_a_little_is_one_track() -> None:
     assert link_faces(frames, most=4) == (tuple(Sighting(number, 0) for number in range(4)),)
 
 
+def test_a_face_that_moves_by_its_own_width_is_still_one_track() -> None:
+    assert len(link_faces([[face(0)], [face(110)], [face(220)]], most=4)) == 1
+    assert len(link_faces([[face(0)], [face(160)]], most=4)) == 2
+
+
+def test_a_true_overlap_goes_before_a_grown_one() -> None:
+    tracks = link_faces([[face(0), face(110)], [face(100)]], most=4)
+    assert (Sighting(0, 1), Sighting(1, 0)) in tracks
+
+
 def test_two_faces_that_change_places_in_the_list_keep_their_tracks() -> None:
     frames = [[face(0), face(500)], [face(505), face(5)], [face(10), face(510)]]
     tracks = link_faces(frames, most=4)
