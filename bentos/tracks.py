@@ -11,9 +11,10 @@ from bentos.faces import Face
 
 LEAST_OVERLAP: Final = 0.2
 GROWTHS: Final = (0.0, 0.5)
-"""Shares of its sides by which a box is grown on every side before overlaps are taken: first not at all, then, for what
-is left, so that a face links that moved by its own width. Sampled frames can lie seconds apart. After Yang et al., 2023,
-"Hard to Track Objects with Irregular Motions and Similar Appearances? Make It Easier by Buffering the Matching Space".
+"""Shares of its sides by which a box is grown before overlaps are taken: first not at all; then, for what is left, so
+that a face is still followed that moved by its own width, since sampled frames can lie seconds apart. The idea is that
+of Yang et al., 2023, "Hard to Track Objects with Irregular Motions and Similar Appearances? Make It Easier by Buffering
+the Matching Space".
 """
 LONGEST_GAP: Final = 2
 """Sampled frames in which a face may be missing without ending its track."""
