@@ -25,7 +25,10 @@ def audio_options(served: Served, settings: BentoSettings) -> AudioOptions:
     if not isinstance(served.card.input, WaveformInput):
         raise _wrong_input(served.card)
     return AudioOptions(
-        samples=served.card.input.samples, hop=served.card.input.hop, max_seconds=settings.audio_max_seconds
+        samples=served.card.input.samples,
+        hop=served.card.input.hop,
+        max_seconds=settings.audio_max_seconds,
+        most_windows=settings.audio_max_windows,
     )
 
 

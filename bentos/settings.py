@@ -28,6 +28,8 @@ class BentoSettings(BaseSettings):
     image_max_pixels: int = Field(default=50_000_000, gt=0)
     video_max_seconds: float = Field(default=600, gt=0)
     audio_max_seconds: float = Field(default=1800, gt=0)
+    # Ten minutes at a window a second; windows of a longer clip are spread over it, and the answer is partial.
+    audio_max_windows: int = Field(default=600, ge=1, le=4000)
 
     image_deadline_s: float = Field(default=30, gt=0, le=60)
     video_deadline_s: float = Field(default=300, gt=0, le=600)
