@@ -8,8 +8,7 @@ from granian.log import LogLevels
 from granian.server import Server
 
 from gateway.logs import library_logs
-from gateway.metrics import MULTIPROCESS_VARIABLE
-from gateway.settings import GatewaySettings
+from gateway.settings import FIGURES_VARIABLE, GatewaySettings
 
 _STOP_AFTER_DRAIN_S = 30
 
@@ -19,7 +18,7 @@ def main() -> None:
     settings = GatewaySettings()  # pyright: ignore[reportCallIssue] - pydantic reads the rest from the environment.
     with tempfile.TemporaryDirectory(prefix="bonafide-metrics-") as figures:
         if settings.gateway_workers > 1:
-            os.environ[MULTIPROCESS_VARIABLE] = figures
+            os.environ[FIGURES_VARIABLE] = figures
         Server(
             "gateway.app:create_app",
             address=settings.gateway_host,

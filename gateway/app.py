@@ -95,6 +95,7 @@ def build_app(settings: GatewaySettings) -> Edge:
                 await detections.drain()
                 await last_use.flush()
                 passwords.close()
+                metrics.close()
 
     app = Litestar(
         route_handlers=[

@@ -14,6 +14,8 @@ from bentos.contract import Modality
 MIB: Final = 1024 * 1024
 MEDIA_MODALITIES: Final = (Modality.IMAGE, Modality.VIDEO, Modality.AUDIO)
 """The modalities that come as files and have a Bento."""
+FIGURES_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""Prometheus' own variable: the folder where processes add up their figures; read when its library is imported."""
 
 
 class GatewaySettings(BaseSettings):

@@ -16,7 +16,7 @@ from gateway.detections.reception import Reception
 from gateway.detections.schemas import DetectionView
 from gateway.keys.guard import Caller, require_key
 from gateway.limits.usage import Usage
-from gateway.reference.operations import FixedFileOperation
+from gateway.reference.operations import KEYED, FixedFileOperation
 from gateway.rendering import CompatError
 
 _SPOOF_FROM: Final = 0.5
@@ -113,7 +113,7 @@ async def regenerate_key(data: Annotated[Credentials, Body()], accounts: NamedDe
     return KeyAnswer(message="Keep this key; it is not shown again.", email=data.email, api_key=key.secret)
 
 
-@get("/usage", summary="Read usage", guards=[require_key], responses={401: _ERRORS[401]})
+@get("/usage", summary="Read usage", guards=[require_key], security=KEYED, responses={401: _ERRORS[401]})
 async def read_usage(request: Request[Caller, Any, Any], usage: NamedDependency[Usage]) -> UsageAnswer:
     """Read how many requests were counted today and ever."""
     caller = request.user
@@ -132,6 +132,7 @@ async def read_usage(request: Request[Caller, Any, Any], usage: NamedDependency[
     summary="Judge an image",
     status_code=200,
     operation_class=FixedFileOperation,
+    security=KEYED,
     request_max_body_size=None,
     responses=_ERRORS,
 )
@@ -145,6 +146,7 @@ async def predict_image(request: Request[Any, Any, Any], reception: NamedDepende
     summary="Judge a video",
     status_code=200,
     operation_class=FixedFileOperation,
+    security=KEYED,
     request_max_body_size=None,
     responses=_ERRORS,
 )
@@ -158,6 +160,7 @@ async def predict_video(request: Request[Any, Any, Any], reception: NamedDepende
     summary="Judge an audio file",
     status_code=200,
     operation_class=FixedFileOperation,
+    security=KEYED,
     request_max_body_size=None,
     responses=_ERRORS,
 )

@@ -12,7 +12,7 @@ from gateway.detections.history import History
 from gateway.detections.reception import Reception
 from gateway.detections.schemas import DetectionPage, DetectionView
 from gateway.keys.guard import Caller, require_key
-from gateway.reference.operations import FileOperation
+from gateway.reference.operations import KEYED, FileOperation
 from gateway.rendering import Problem
 
 _REFUSALS = {
@@ -70,4 +70,5 @@ detection_routes = Router(
     "/v1/detections",
     route_handlers=[create_detection, list_detections, read_detection],
     tags=["Detections"],
+    security=KEYED,
 )

@@ -9,6 +9,7 @@ from litestar.di import NamedDependency
 
 from gateway.keys.guard import Caller, require_key
 from gateway.limits.usage import Usage
+from gateway.reference.operations import KEYED
 
 
 class DailyUsage(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,4 +64,4 @@ async def read_usage(request: Request[Caller, Any, Any], usage: NamedDependency[
     )
 
 
-usage_routes = Router("/v1/usage", route_handlers=[read_usage], guards=[require_key], tags=["Usage"])
+usage_routes = Router("/v1/usage", route_handlers=[read_usage], guards=[require_key], security=KEYED, tags=["Usage"])

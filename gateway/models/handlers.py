@@ -5,6 +5,7 @@ from litestar.di import NamedDependency
 
 from gateway.keys.guard import require_key
 from gateway.models.service import ModelCatalogue, Models
+from gateway.reference.operations import KEYED
 
 
 @get("/", summary="List models")
@@ -13,4 +14,4 @@ async def list_models(models: NamedDependency[Models]) -> ModelCatalogue:
     return await models.catalogue()
 
 
-model_routes = Router("/v1/models", route_handlers=[list_models], guards=[require_key], tags=["Models"])
+model_routes = Router("/v1/models", route_handlers=[list_models], guards=[require_key], security=KEYED, tags=["Models"])

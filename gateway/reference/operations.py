@@ -1,6 +1,7 @@
 """Request bodies that are read as a stream, described for the OpenAPI document."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from litestar.openapi.spec import (
     OpenAPIFormat,
@@ -9,7 +10,11 @@ from litestar.openapi.spec import (
     Operation,
     RequestBody,
     Schema,
+    SecurityRequirement,
 )
+
+KEYED: Final[list[SecurityRequirement]] = [{"apiKey": []}, {"bearer": []}]
+"""The key of an account, in either of the two places; see `describe_api`."""
 
 _FILE = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description="The file to judge.")
 _MODEL = Schema(type=OpenAPIType.STRING, description="Name of the model; the modality's default where absent.")

@@ -13,6 +13,7 @@ from tests.fixtures.gateway import EMAIL, JPEG, MP4, PASSWORD, WAV, Client
 pytestmark = pytest.mark.integration
 
 CREDENTIALS = {"email": EMAIL, "password": PASSWORD}
+MEDIA = {Modality.IMAGE: JPEG, Modality.VIDEO: MP4, Modality.AUDIO: WAV}
 KEY = re.compile(r"sk-live-[0-9a-f]{48}")
 
 
@@ -116,13 +117,13 @@ async def test_usage_counts_today_and_ever(client: Client) -> None:
     assert after["last_request_date"] == datetime.now(UTC).date().isoformat()
 
 
-@pytest.mark.parametrize(("modality", "data"), [(Modality.IMAGE, JPEG), (Modality.VIDEO, MP4), (Modality.AUDIO, WAV)])
+@pytest.mark.parametrize("modality", MEDIA)
 async def test_prediction_is_decided_at_one_half(
-    client: Client, bentos: dict[Modality, Script], modality: Modality, data: bytes
+    client: Client, bentos: dict[Modality, Script], modality: Modality
 ) -> None:
     for p_fake, prediction, confidence in [(0.12, "REAL", 88.0), (0.4999, "REAL", 50.01), (0.5, "FAKE", 50.0)]:
         bentos[modality].p_fake = p_fake
-        answer = await client.detect(data, path=f"/predict_{modality}")
+        answer = await client.detect(MEDIA[modality], path=f"/predict_{modality}")
         assert answer.status_code == 200, answer.text
         assert answer.json()["prediction"] == prediction
         assert answer.json()["confidence"] == confidence
