@@ -17,8 +17,6 @@ from scripts.stack.settings import StackSettings, load_environment, load_setting
 
 def run(settings: StackSettings, environment: Mapping[str, str], show: Callable[[Event], None]) -> int:
     """Run the platform until it is told to stop; return the exit status."""
-    # It would complain about every process that we start beside its threads.
-    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     folder = DataFolder(settings.home)
     listener = Listener(
         process=lambda process: show(Changed(process)),

@@ -175,18 +175,16 @@ def _make(cluster: Cluster, account: Account | None) -> None:
         os.fchown(password_read, account.uid, account.gid)
     os.write(password_write, cluster.password.encode())
     os.close(password_write)
+    command = (
+        *(str(binaries() / "initdb"), "-D", str(aside), "-U", ROLE, f"--pwfile=/dev/fd/{password_read}"),
+        *("--auth-local=scram-sha-256", "--auth-host=reject", "--encoding=UTF8"),
+        *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C.UTF-8", "--no-instructions"),
+    )
     try:
         made = subprocess.run(
-            [
-                *(str(binaries() / "initdb"), "-D", str(aside), "-U", ROLE, f"--pwfile=/dev/fd/{password_read}"),
-                *("--auth-local=scram-sha-256", "--auth-host=reject", "--encoding=UTF8"),
-                *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C.UTF-8", "--no-instructions"),
-            ],
+            account.command(command) if account else command,
             cwd="/",
             env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C.UTF-8", "TZ": "UTC"},
-            user=account.uid if account else None,
-            group=account.gid if account else None,
-            extra_groups=[] if account else None,
             pass_fds=(password_read,),
             capture_output=True,
             text=True,

@@ -1,15 +1,25 @@
 """What a process of the platform is: how it starts, when it is ready, how it is asked to stop."""
 
-import os
 import signal
 import subprocess
-from collections.abc import Awaitable, Callable, Mapping
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 RUN_VARIABLE: Final = "BONAFIDE_RUN"
 """Set in every process of the platform to the id of its run, so that whatever it starts can be told from others."""
+
+
+_BECOME: Final = """
+import os, sys
+uid, gid, *command = sys.argv[1:]
+os.setgroups([])
+os.setgid(int(gid))
+os.setuid(int(uid))
+os.execv(command[0], command)
+"""
 
 
 class NotReadyError(Exception):
@@ -27,6 +37,14 @@ class Account:
     name: str
     uid: int
     gid: int
+
+    def command(self, command: Sequence[str]) -> tuple[str, ...]:
+        """Return a command that becomes this user and then runs another, whose first word is a path.
+
+        `subprocess` could change the user itself, but then it forks instead of using vfork, and gRPC, which has its
+        threads in our process, starts some in the fork as well, which now and then crash it.
+        """
+        return (sys.executable, "-I", "-S", "-c", _BECOME, str(self.uid), str(self.gid), *command)
 
 
 async def _nothing() -> None:
@@ -63,20 +81,17 @@ def spawn(program: Program, *, log: Path, run_id: str) -> subprocess.Popen[bytes
         StartError: Its executable is missing or may not be run.
     """
     environment = {**program.environment, RUN_VARIABLE: run_id}
-    account = program.account
+    command = program.account.command(program.command) if program.account else program.command
     with log.open("ab") as output:
         try:
             return subprocess.Popen(
-                program.command,
+                command,
                 env=environment,
                 cwd=program.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                user=account.uid if account else None,
-                group=account.gid if account else None,
-                extra_groups=[] if account and os.geteuid() == 0 else None,
             )
         except OSError as error:
             raise StartError(f"{program.name} cannot be started: {error}") from error
