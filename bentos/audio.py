@@ -2,11 +2,11 @@
 
 import bentoml
 
-from bentos.calls import Call
 from bentos.contract import Detection, Modality
 from bentos.decoding import audio_options
 from bentos.detector import Detector, publish, service_options
 from bentos.evidence import audio_evidence
+from bentos.http.calls import Call
 from bentos.inference import read_probabilities
 from bentos.media.tasks import PREPARE_AUDIO
 from bentos.scoring import score_audio

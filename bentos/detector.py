@@ -11,14 +11,14 @@ import bentoml
 import numpy as np
 from starlette.types import Receive, Scope, Send
 
-from bentos.app import DetectionApp
-from bentos.auth import TokenMiddleware
-from bentos.calls import Call
 from bentos.cards import Card
 from bentos.catalogue import Catalogue, Served
 from bentos.contract import Detection, Modality, ModelList
 from bentos.deadline import Deadline
 from bentos.errors import InferenceUnavailableError
+from bentos.http.app import DetectionApp
+from bentos.http.auth import TokenMiddleware
+from bentos.http.calls import Call
 from bentos.inference import Tensor, Tensors
 from bentos.logs import configure_logs
 from bentos.media.prepared import PreparedAudio, PreparedImage, PreparedVideo

@@ -2,11 +2,11 @@
 
 import bentoml
 
-from bentos.calls import Call
 from bentos.contract import Detection, Modality
 from bentos.decoding import image_options
 from bentos.detector import Detector, publish, service_options
 from bentos.evidence import image_evidence, unscored_faces
+from bentos.http.calls import Call
 from bentos.inference import read_probabilities
 from bentos.media.tasks import PREPARE_IMAGE
 from bentos.scoring import score_image

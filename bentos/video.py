@@ -2,11 +2,11 @@
 
 import bentoml
 
-from bentos.calls import Call
 from bentos.contract import Detection, Modality
 from bentos.decoding import encoder_of, frames_of, video_options
 from bentos.detector import Detector, publish, service_options
 from bentos.evidence import video_evidence
+from bentos.http.calls import Call
 from bentos.inference import read_probabilities
 from bentos.media.tasks import PREPARE_VIDEO
 from bentos.scoring import score_video, stack_tracks

@@ -7,7 +7,6 @@ import pytest
 from pydantic import SecretStr
 
 from bentos.audio import AudioDetector
-from bentos.calls import Call
 from bentos.contract import AudioEvidence, ImageEvidence, Modality, Verdict, VideoEvidence
 from bentos.deadline import Deadline
 from bentos.detector import Detector
@@ -20,6 +19,7 @@ from bentos.errors import (
     UnsupportedMediaError,
 )
 from bentos.fakes import FakeInference, FakeModel, fake_signature
+from bentos.http.calls import Call
 from bentos.image import ImageDetector
 from bentos.media.pool import MediaPool, PoolLimits
 from bentos.parts import Parts

@@ -11,13 +11,13 @@ from typing import Final, Protocol
 import structlog
 from starlette.types import Receive, Scope, Send
 
-from bentos.calls import Call, ClientGoneError, Headers, open_call
 from bentos.contract import DETECT_PATH, MODELS_PATH, Detection, Modality, ModelList
 from bentos.deadline import Deadline
 from bentos.errors import DetectionError, OverloadedError, RequestError
-from bentos.hangup import unless_hung_up
+from bentos.http.calls import Call, ClientGoneError, Headers, open_call
+from bentos.http.hangup import unless_hung_up
+from bentos.http.responses import send_bytes, send_error, send_json
 from bentos.metrics import CONTENT_TYPE, DetectionMetrics
-from bentos.responses import send_bytes, send_error, send_json
 from bentos.settings import BentoSettings
 
 METRICS_PATH: Final = "/metrics"

@@ -14,9 +14,6 @@ import pytest
 import uvicorn
 from pydantic import SecretStr
 
-from bentos.app import DetectionApp
-from bentos.auth import TokenMiddleware
-from bentos.calls import Call
 from bentos.contract import (
     Detection,
     ErrorBody,
@@ -31,6 +28,9 @@ from bentos.contract import (
 )
 from bentos.deadline import Deadline
 from bentos.errors import DetectionError, InferenceUnavailableError, UnreadableMediaError
+from bentos.http.app import DetectionApp
+from bentos.http.auth import TokenMiddleware
+from bentos.http.calls import Call
 from bentos.settings import BentoSettings
 
 TOKEN = "t" * 40

@@ -20,8 +20,8 @@ from bentos.errors import (
     MediaTooLargeError,
     OverloadedError,
 )
+from bentos.http.spool import open_nameless, open_reference, path_of
 from bentos.settings import BentoSettings
-from bentos.spool import open_nameless, open_reference, path_of
 
 Medium = bytes | Path
 """The bytes of a medium, or the path of a file that is open as long as the call lasts."""

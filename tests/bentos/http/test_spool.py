@@ -6,7 +6,7 @@ import pytest
 
 from bentos.contract import Reference, mint_reference
 from bentos.errors import BadReferenceError, EmptyMediaError, MediaTooLargeError
-from bentos.spool import open_nameless, open_reference, path_of
+from bentos.http.spool import open_nameless, open_reference, path_of
 
 KEY = "k" * 40
 

@@ -12,7 +12,7 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bentos.errors import UnauthorizedError, UnsupportedMediaError
-from bentos.responses import send_error
+from bentos.http.responses import send_error
 from bentos.settings import load_settings
 
 OPEN_PATHS: Final = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})

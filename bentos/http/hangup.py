@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from starlette.types import Receive
 
-from bentos.calls import ClientGoneError
+from bentos.http.calls import ClientGoneError
 
 T = TypeVar("T")
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from bentos.calls import MEMORY_BYTES, Call, ClientGoneError, Headers, open_call
 from bentos.contract import Modality
 from bentos.errors import (
     BadReferenceError,
@@ -15,6 +14,7 @@ from bentos.errors import (
     MediaTooLargeError,
     OverloadedError,
 )
+from bentos.http.calls import MEMORY_BYTES, Call, ClientGoneError, Headers, open_call
 from bentos.settings import BentoSettings
 
 
