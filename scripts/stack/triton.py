@@ -21,9 +21,9 @@ from scripts.stack.settings import HOST
 BACKENDS: Final = Path(__file__).resolve().parents[1] / "triton_backends"
 STUB: Final = "triton_python_backend_stub"
 PYTHON_VERSION: Final = "3.11"
-
-_RESTRICTED: Final = "model-repository,shared-memory,trace,logging"
+RESTRICTED: Final = "model-repository,shared-memory,trace,logging"
 """What only a holder of the control key may ask for: whatever changes the server or reads its memory."""
+
 _QUESTION: Final = (
     "import json, sys, sysconfig as s;"
     "print(json.dumps([s.get_path('purelib'), s.get_config_var('LIBDIR'), '%d.%d' % sys.version_info[:2]]))"
@@ -143,7 +143,7 @@ def has_gpu() -> bool:
 
 
 def _arguments(triton: Triton) -> list[str]:
-    restricted = f"{_RESTRICTED}:{KEY_NAME}={triton.control_key}"
+    restricted = f"{RESTRICTED}:{KEY_NAME}={triton.control_key}"
     arguments = [
         f"--model-repository={triton.repository}",
         f"--backend-directory={triton.folder / 'backends'}",
