@@ -23,7 +23,8 @@ class AudioDetector(torch.nn.Module):
             conv_stride=(5, 4, 4, 2, 2),
             num_conv_pos_embeddings=16,
             num_conv_pos_embedding_groups=4,
-            feat_extract_norm="layer",
+            feat_extract_norm="group",
+            feat_extract_activation="relu",
             do_stable_layer_norm=True,
             classifier_proj_size=64,
             num_labels=len(LABELS),  # pyright: ignore[reportCallIssue]  (taken by the base class)

@@ -1,6 +1,6 @@
 """Builds the demo models: makes the data, trains, calibrates, measures on held-out media, and publishes.
 
-`python -m scripts.demo.build` takes some minutes on two cores and prints what it reached.
+`python -m scripts.demo` takes some minutes on two cores and prints what it reached.
 """
 
 import argparse
@@ -58,7 +58,7 @@ _PHOTOGRAPHS: Final = ", ".join(name.split(".")[0] for name in SPLIT["test"])
 
 def main() -> None:
     """Build every demo model into a model repository."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m scripts.demo", description=__doc__)
     parser.add_argument("--output", type=Path, default=REPOSITORY, help="the model repository to write to")
     output: Path = parser.parse_args().output
     # Threads of the children would only fight with each other, and with TensorFlow a fork is not safe.
@@ -170,7 +170,3 @@ def _timed(name: str) -> Generator[None, None, None]:
     wall, cpu = time.monotonic(), time.process_time()
     yield
     print(f"{name}: {time.monotonic() - wall:.0f} s, {time.process_time() - cpu:.0f} s of computing here", flush=True)
-
-
-if __name__ == "__main__":
-    main()

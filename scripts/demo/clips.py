@@ -1,6 +1,6 @@
 """Labelled clips for the video detector: a virtual camera pans and zooms over a photograph.
 
-A forged clip carries the same blend in every frame, but its shade, sharpness and place flicker, as they do where a face
+A forged clip carries the same blend in every frame, but its shade, softness and place flicker, as they do where a face
 is swapped frame by frame. A pair shares path, light and compression. Everything follows from the seed.
 """
 

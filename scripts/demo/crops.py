@@ -45,7 +45,7 @@ def draw_pair(rng: np.random.Generator, part: Part) -> tuple[NDArray[np.uint8], 
     scene = expose(rng, draw_camera(rng), draw_scene(rng, part, side + GRID))
     mask = draw_mask(draw_region(rng), side + GRID)
     forged = forge(scene, draw_visible_alteration(rng, scene, mask), mask)
-    quality = int(rng.integers(60, 99)) if rng.random() < 0.85 else 0
+    quality = int(rng.integers(65, 99)) if rng.random() < 0.85 else 0
     left, top = rng.integers(0, GRID, 2)
     seen = np.s_[top : top + side, left : left + side]
     pair = [scene, forged] if quality == 0 else [compress(scene, quality), compress(forged, quality)]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 Pixels = NDArray[np.float32]
 
-_ENLARGERS: Final = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
+_ENLARGERS: Final = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
 _CORNERS: Final = 12
 _TRIES: Final = 20
 
@@ -24,15 +24,15 @@ class Alteration:
     """How the blended copy differs from the picture.
 
     `shift` is added to the channels and `contrast` multiplies the distance from the mean; `coarseness` is the factor of
-    down-sampling before the copy is enlarged by `enlarger`; `sharpness` > 0 sharpens, < 0 blurs (standard deviation in
-    pixels); `move` is in pixels and `zoom` a factor round the centre; `quality` is that of a JPEG pass, 0 for none.
+    down-sampling before the copy is enlarged by `enlarger`; `softness` is the standard deviation of a blur in pixels,
+    0 for none; `move` is in pixels and `zoom` a factor round the centre; `quality` is that of a JPEG pass, 0 for none.
     """
 
     shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
     contrast: float = 1.0
     coarseness: float = 1.0
     enlarger: int = cv2.INTER_CUBIC
-    sharpness: float = 0.0
+    softness: float = 0.0
     move: tuple[float, float] = (0.0, 0.0)
     zoom: float = 1.0
     quality: int = 0
@@ -48,29 +48,27 @@ class Region:
 
 
 def draw_alteration(rng: np.random.Generator, *, side: int, strength: float = 1.0) -> Alteration:
-    """Random alteration for a picture of `side` pixels: self-blended in two cases of three, else up-sampled."""
+    """Random alteration for a picture of `side` pixels: self-blended in two cases of three, else up-sampled.
+
+    What is blended in has always lost some resolution, be it by resampling or by a soft lens.
+    """
     colour = strength * rng.uniform(-20, 20, 3)
+    contrast = float(1 + strength * rng.uniform(-0.2, 0.2))
+    enlarger = int(rng.choice(_ENLARGERS))
     if rng.random() < 1 / 3:
-        return Alteration(
-            shift=_triple(colour / 2),
-            contrast=float(1 + strength * rng.uniform(-0.05, 0.05)),
-            coarseness=float(1 + strength * rng.uniform(0.9, 2.6)),
-            enlarger=int(rng.choice(_ENLARGERS)),
-        )
-    brightness = strength * rng.uniform(-14, 14)
-    traces = rng.random(4) < (0.7, 0.4, 0.4, 0.6)
-    if not traces.any():
-        traces[int(rng.integers(4))] = True
-    sharpened = rng.uniform(0.8, 2.0) if rng.random() < 0.4 else -rng.uniform(0.7, 1.6)
+        coarseness = float(1 + strength * rng.uniform(0.9, 2.6))
+        return Alteration(shift=_triple(colour / 2), contrast=contrast, coarseness=coarseness, enlarger=enlarger)
+    resampled, moved, compressed = rng.random(3) < (0.5, 0.6, 0.4)
     reach = 0.02 * side * strength
     return Alteration(
-        shift=_triple(colour + brightness),
-        contrast=float(1 + strength * rng.uniform(-0.2, 0.2)),
-        sharpness=float(strength * sharpened) if traces[0] else 0.0,
-        coarseness=float(1 + strength * rng.uniform(0.4, 1.2)) if traces[1] else 1.0,
-        quality=int(rng.integers(35, 75)) if traces[2] else 0,
-        move=(float(rng.uniform(-reach, reach)), float(rng.uniform(-reach, reach))) if traces[3] else (0.0, 0.0),
-        zoom=float(1 + strength * rng.uniform(-0.04, 0.04)) if traces[3] else 1.0,
+        shift=_triple(colour + strength * rng.uniform(-14, 14)),
+        contrast=contrast,
+        coarseness=float(1 + strength * rng.uniform(0.5, 1.2)) if resampled else 1.0,
+        enlarger=enlarger,
+        softness=0.0 if resampled else float(strength * rng.uniform(0.7, 1.6)),
+        move=(float(rng.uniform(-reach, reach)), float(rng.uniform(-reach, reach))) if moved else (0.0, 0.0),
+        zoom=float(1 + strength * rng.uniform(-0.04, 0.04)) if moved else 1.0,
+        quality=int(rng.integers(35, 75)) if compressed else 0,
     )
 
 
@@ -90,13 +88,13 @@ def draw_visible_alteration(
 
 
 def flicker(rng: np.random.Generator, alteration: Alteration, *, side: int, amount: float = 1.0) -> Alteration:
-    """The alteration as the next frame might have it: another shade, sharpness and place."""
+    """The alteration as the next frame might have it: another shade, softness and place."""
     moved = np.asarray(alteration.move) + amount * rng.normal(0, 0.008 * side, 2)
     return replace(
         alteration,
         shift=_triple(np.asarray(alteration.shift) + amount * (rng.normal(0, 5) + rng.normal(0, 3, 3))),
         contrast=float(alteration.contrast + amount * rng.normal(0, 0.05)),
-        sharpness=float(alteration.sharpness + amount * rng.normal(0, 0.5)),
+        softness=float(abs(alteration.softness + amount * rng.normal(0, 0.4))),
         coarseness=float(max(1.0, alteration.coarseness + amount * rng.normal(0, 0.3))),
         move=(float(moved[0]), float(moved[1])),
     )
@@ -137,10 +135,8 @@ def alter(pixels: Pixels, alteration: Alteration) -> Pixels:
         matrix = cv2.getRotationMatrix2D((width / 2, height / 2), 0, alteration.zoom)
         matrix[:, 2] += alteration.move
         copy = cv2.warpAffine(copy, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    if alteration.sharpness > 0:
-        copy = copy + alteration.sharpness * (copy - cv2.GaussianBlur(copy, (0, 0), 1.0))
-    elif alteration.sharpness < 0:
-        copy = cv2.GaussianBlur(copy, (0, 0), -alteration.sharpness)
+    if alteration.softness:
+        copy = cv2.GaussianBlur(copy, (0, 0), alteration.softness)
     mean = np.asarray(cv2.mean(copy)[:3])
     offset = mean * (1 - alteration.contrast) + alteration.shift
     copy = copy * np.float32(alteration.contrast) + offset.astype(np.float32)

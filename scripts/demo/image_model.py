@@ -73,6 +73,7 @@ def _convolution(
     return layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
 
 
+@keras.saving.register_keras_serializable("bonafide")
 def _high_pass(shape: tuple[int, ...], dtype: str | None = None) -> np.ndarray:
     """Two residual filters for each colour: a Laplacian for edges, and the 5x5 "KV" filter for interpolation."""
     laplacian = np.zeros((_FILTER_SIZE, _FILTER_SIZE))

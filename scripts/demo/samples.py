@@ -39,7 +39,7 @@ _FACE_REGION: Final = Region(
     softness=0.012,
     opacity=1.0,
 )
-_BACKGROUNDS: Final = ("coffee.png", "rocket.jpg", "motorcycle_left.png", "chelsea.png", "brick.png", "grass.png")
+_BACKGROUNDS: Final = ("coffee.png", "rocket.jpg", "chelsea.png", "brick.png", "grass.png", "gravel.png")
 _TRACE: Final = 9.0
 """Mean change of a forged pixel, of 255: samples are meant to be recognised."""
 
