@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from scripts.stack.folder import DataFolder
@@ -15,11 +16,15 @@ _MODULE: Final = "scripts.stack.background"
 _LOG: Final = "up.log"
 
 
+def log_of(settings: StackSettings) -> Path:
+    """Return the log of the process in the background."""
+    return DataFolder(settings.home).logs / _LOG
+
+
 def spawn(settings: StackSettings, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Start the platform in a session of its own; `stdout` tells events and closes when it is ready or has failed."""
-    folder = DataFolder(settings.home)
-    folder.create()
-    with (folder.logs / _LOG).open("ab") as output:
+    DataFolder(settings.home).create()
+    with log_of(settings).open("ab") as output:
         return subprocess.Popen(
             [sys.executable, "-m", _MODULE],
             env=dict(environment),

@@ -1,12 +1,15 @@
 """`bonafide up`: start the platform, in the foreground or in the background."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from scripts.stack.commands.settings import read_settings
-from scripts.stack.detach import EXIT_FAILED, spawn
+from scripts.stack.detach import EXIT_FAILED, log_of, spawn
 from scripts.stack.display import Display, Failed, Ready, read_events
+from scripts.stack.logs import last_lines
+
+_LOG_LINES: Final = 15
 
 
 def up(
@@ -36,5 +39,6 @@ def up(
         except KeyboardInterrupt:
             child.terminate()
             raise typer.Exit(child.wait()) from None
-        display(Failed(f"The platform ended before it was ready; see {settings.home / 'logs'}.", EXIT_FAILED))
+        words = "\n  ".join(["The platform ended before it was ready.", *last_lines(log_of(settings), _LOG_LINES)])
+        display(Failed(words, EXIT_FAILED))
         raise typer.Exit(EXIT_FAILED)
