@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
 
@@ -177,6 +178,12 @@ def _mark(phase: Phase) -> Text:
     return Text({Phase.READY: "✓", Phase.FAILED: "✗"}.get(phase, "·"), style=_STYLES[phase])
 
 
+def _command() -> str:
+    """Return how this program was called, from the folder that the user is in."""
+    called = Path(sys.argv[0])
+    return str(called.relative_to(Path.cwd())) if called.is_relative_to(Path.cwd()) else str(called)
+
+
 def _welcome(ready: Ready) -> Text:
     return Text.assemble(
         ("\nBonafide is ready", "bold green"),
@@ -184,5 +191,5 @@ def _welcome(ready: Ready) -> Text:
         (ready.url, "bold"),
         f"\n  the API, to read and to try   {ready.url}/docs",
         f"\n  your key                      {ready.key_file}",
-        f"\n  a first verdict               {sys.argv[0]} detect scripts/demo/media/*\n",
+        f"\n  a first verdict               {_command()} detect scripts/demo/media/*\n",
     )

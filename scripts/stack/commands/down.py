@@ -39,7 +39,8 @@ def down() -> None:
             console.print(f"[red]Process {state.pid} belongs to another user: stop it as that user.[/]")
             raise typer.Exit(_EXIT_FAILED) from None
     with console.status("Stopping …"):
-        while is_locked(folder):
+        # The lock says that nothing of the platform runs any more, and its own process has yet to end.
+        while is_locked(folder) or (state and sessions.is_same(state.pid, state.created_at)):
             if time.monotonic() > until:
                 console.print(f"[red]It has not stopped in time; see {folder.logs / 'guard.log'}.[/]")
                 raise typer.Exit(_EXIT_FAILED)
