@@ -31,9 +31,9 @@ class BentoSettings(BaseSettings):
     # Ten minutes at a window a second; windows of a longer clip are spread over it, and the answer is partial.
     audio_max_windows: int = Field(default=600, ge=1, le=4000)
 
-    image_deadline_s: float = Field(default=30, gt=0, le=60)
-    video_deadline_s: float = Field(default=300, gt=0, le=600)
-    audio_deadline_s: float = Field(default=300, gt=0, le=600)
+    image_deadline_s: float = Field(default=25, gt=0, le=60)
+    video_deadline_s: float = Field(default=280, gt=0, le=600)
+    audio_deadline_s: float = Field(default=280, gt=0, le=600)
 
     media_processes: int = Field(default=2, ge=1, le=64)
     media_memory_mb: int = Field(default=1024, ge=128)

@@ -28,7 +28,7 @@ def main() -> None:
             workers=settings.gateway_workers,
             websockets=False,
             log_dictconfig=library_logs(settings.log_level),
-            log_level=LogLevels(settings.log_level.lower()),
+            log_level=LogLevels(settings.log_level),
             respawn_failed_workers=True,
             workers_kill_timeout=int(settings.drain_timeout_s) + _STOP_AFTER_DRAIN_S,
         ).serve()

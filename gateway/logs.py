@@ -67,7 +67,7 @@ def configure_logs(level: str) -> None:
     """Send everything that is logged in this process to standard output as JSON."""
     structlog.configure(
         processors=[*_STEPS, _redact_event, _to_json],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(sys.stdout),
         cache_logger_on_first_use=True,
     )
@@ -86,10 +86,10 @@ def library_logs(level: str) -> dict[str, Any]:
         "disable_existing_loggers": False,
         "formatters": {"json": formatter},
         "handlers": {"stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "json"}},
-        "root": {"level": level, "handlers": ["stdout"]},
+        "root": {"level": level.upper(), "handlers": ["stdout"]},
         "loggers": {
-            "_granian": {"level": level, "handlers": [], "propagate": True},
-            "granian.access": {"level": level, "handlers": [], "propagate": True},
+            "_granian": {"level": level.upper(), "handlers": [], "propagate": True},
+            "granian.access": {"level": level.upper(), "handlers": [], "propagate": True},
             "alembic": {"level": "WARNING"},
         },
     }

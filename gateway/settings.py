@@ -27,23 +27,23 @@ class GatewaySettings(BaseSettings):
     gateway_host: str = Field("127.0.0.1", description="Address the gateway listens on.")
     gateway_port: int = Field(8000, description="Port the gateway listens on.")
     gateway_workers: int = Field(1, ge=1, description="Gateway processes that share the port.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe level logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
     access_log: bool = Field(True, description="Whether each answered request is logged.")
 
     database_url: SecretStr = Field(description="postgresql+psycopg:// address of the database.")
     database_pool: int = Field(8, ge=2, description="Connections a process keeps for admitting and settling.")
     migrate_on_start: bool = Field(True, description="Whether starting applies what migrations are missing.")
 
-    bento_token: SecretStr = Field(min_length=16, description="Bearer token shared with the Bentos.")
+    bento_token: SecretStr = Field(min_length=32, description="Bearer token shared with the Bentos.")
     reference_key: SecretStr = Field(min_length=32, description="Signs references to media in the spool folder.")
     image_bento_url: str = Field("http://127.0.0.1:3001", description="Address of the image Bento.")
     video_bento_url: str = Field("http://127.0.0.1:3002", description="Address of the video Bento.")
     audio_bento_url: str = Field("http://127.0.0.1:3003", description="Address of the audio Bento.")
     spool: Path = Field(description="Folder for large uploads, shared with the Bentos.")
 
-    image_limit_bytes: int = Field(10 * MIB, gt=0, description="Largest image accepted.")
-    video_limit_bytes: int = Field(100 * MIB, gt=0, description="Largest video accepted.")
-    audio_limit_bytes: int = Field(50 * MIB, gt=0, description="Largest audio file accepted.")
+    image_max_bytes: int = Field(10 * MIB, gt=0, description="Largest image accepted.")
+    video_max_bytes: int = Field(100 * MIB, gt=0, description="Largest video accepted.")
+    audio_max_bytes: int = Field(50 * MIB, gt=0, description="Largest audio file accepted.")
     memory_limit_bytes: int = Field(8 * MIB, gt=0, description="Uploads above this go to the spool folder.")
     upload_memory_bytes: int = Field(
         256 * MIB, gt=0, description="Memory that all uploads of a process share before they go to the spool folder."
@@ -82,9 +82,9 @@ class GatewaySettings(BaseSettings):
     def media_limit(self, modality: Modality) -> int:
         """Largest file of `modality` in bytes. Raises KeyError for text."""
         limits = {
-            Modality.IMAGE: self.image_limit_bytes,
-            Modality.VIDEO: self.video_limit_bytes,
-            Modality.AUDIO: self.audio_limit_bytes,
+            Modality.IMAGE: self.image_max_bytes,
+            Modality.VIDEO: self.video_max_bytes,
+            Modality.AUDIO: self.audio_max_bytes,
         }
         return limits[modality]
 

@@ -50,7 +50,6 @@ def platform(home: Path) -> Generator[Platform]:
         "BONAFIDE_HOME": str(home),
         "BONAFIDE_DAILY_LIMIT": str(UNREACHED_LIMIT),
         "BONAFIDE_BURST_LIMIT": str(UNREACHED_LIMIT),
-        "BONAFIDE_VIDEO_LIMIT_BYTES": str(VIDEO_LIMIT),
         "BONAFIDE_VIDEO_MAX_BYTES": str(VIDEO_LIMIT),
         **{f"BONAFIDE_{name}_PORT": str(port) for name, port in ports.items()},
     }

@@ -119,7 +119,7 @@ async def test_a_large_upload_leaves_memory_flat(
     start_gateway: StartGateway, bentos: dict[Modality, Script], database: Any
 ) -> None:
     key = await make_account(database)
-    gateway = await start_gateway(video_limit_bytes=300 * MIB)
+    gateway = await start_gateway(video_max_bytes=300 * MIB)
     size = 250 * MIB
     peak = 0
 
