@@ -24,7 +24,7 @@ def status() -> None:
     """
     _, settings = read_settings()
     state = _running(settings)
-    memory = measure(state)
+    memory = measure(state, {"up": state.pid})
     console = Console()
     console.print(status_table(list(state.processes.values()), memory))
     phases = {process.phase for process in state.processes.values()}
