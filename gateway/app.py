@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import signal
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -45,7 +46,10 @@ _SERVICES = ("reception", "guard", "history", "usage", "accounts", "models", "fi
 
 
 def create_app() -> Edge:
-    """The application of a server process, from the settings in its environment."""
+    """The application of a server process, from the settings in its environment; called in its main thread."""
+    # Granian forks its workers with its own handlers, which swallow a request to stop that comes before a worker has
+    # set up its own: it would then serve on until it is killed. Until that moment the request simply ends the worker.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     settings = GatewaySettings()  # pyright: ignore[reportCallIssue] - pydantic reads the rest from the environment.
     configure_logs(settings.log_level)
     return build_app(settings)
