@@ -2,7 +2,6 @@
 
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -10,6 +9,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -67,8 +67,18 @@ def test_its_services_start_from_it(built, service, tmp_path):
         assert status_of(f"http://127.0.0.1:{port}/models") == 401
         assert status_of(f"http://127.0.0.1:{port}/readyz") == 503
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        end(process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a Bento with its worker, which BentoML puts in a group of its own."""
+    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    process.terminate()
+    _, alive = psutil.wait_procs(family, timeout=20)
+    for member in alive:
+        member.kill()
+    process.wait(10)
+    assert not alive
 
 
 def status_of(url: str) -> int | None:
