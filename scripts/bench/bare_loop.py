@@ -6,7 +6,8 @@ They use the very functions and the very weights that Bonafide uses, so what dif
 import multiprocessing
 import time
 from collections.abc import Sequence
-from multiprocessing.queues import Queue
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Final
@@ -75,29 +76,39 @@ def measure_bare_loop(served: Served, pictures: Sequence[Path], seconds: float) 
     """
     context = multiprocessing.get_context("spawn")
     barrier: Barrier = context.Barrier(PROCESSES)
-    results: Queue[tuple[list[float], float]] = context.Queue()
     files = [str(picture) for picture in pictures]
-    workers = [
-        context.Process(target=_work, args=(served, files[number::PROCESSES], seconds, barrier, results), daemon=True)
-        for number in range(PROCESSES)
-    ]
-    for worker in workers:
+    workers: list[BaseProcess] = []
+    answers: list[Connection] = []
+    for number in range(PROCESSES):
+        answer, theirs = context.Pipe(duplex=False)
+        arguments = (served, files[number::PROCESSES], seconds, barrier, theirs)
+        worker = context.Process(target=_work, args=arguments, daemon=True)
         worker.start()
+        # With our copy closed, a process that dies ends the wait for its answer.
+        theirs.close()
+        workers.append(worker)
+        answers.append(answer)
     try:
-        found = [results.get(timeout=START_DEADLINE_S + WARMUP_S + seconds) for _ in workers]
-    except Exception as error:
-        raise BareLoopError("a process of the bare loop gave no result") from error
+        found = [_receive(answer, START_DEADLINE_S + WARMUP_S + seconds) for answer in answers]
     finally:
-        for worker in workers:
-            worker.join(timeout=10)
+        for worker, answer in zip(workers, answers, strict=True):
             worker.kill()
+            worker.join()
+            answer.close()
     latencies = tuple(latency for latencies, _ in found for latency in latencies)
     return Round(seconds=seconds, latencies_s=latencies, cpu_s={"loop": sum(cpu_s for _, cpu_s in found)})
 
 
-def _work(
-    served: Served, files: list[str], seconds: float, barrier: Barrier, results: "Queue[tuple[list[float], float]]"
-) -> None:
+def _receive(answer: Connection, deadline_s: float) -> tuple[list[float], float]:
+    try:
+        if answer.poll(deadline_s):
+            return answer.recv()
+    except EOFError as error:
+        raise BareLoopError("a process of the bare loop ended without a result") from error
+    raise BareLoopError(f"a process of the bare loop gave no result within {deadline_s:.0f} s")
+
+
+def _work(served: Served, files: list[str], seconds: float, barrier: Barrier, answer: Connection) -> None:
     loop = Loop(served)
     pictures = [Path(file).read_bytes() for file in files]
     turn = 0
@@ -113,4 +124,4 @@ def _work(
         loop.score(pictures[turn % len(pictures)])
         latencies.append(time.perf_counter() - began)
         turn += 1
-    results.put((latencies, time.process_time() - cpu_before))
+    answer.send((latencies, time.process_time() - cpu_before))

@@ -15,6 +15,7 @@ import httpx
 from scripts.bench.errors import BenchError
 from scripts.bench.resources import Groups
 
+APP: Final = "scripts.bench.keras_server:create_app"
 START_DEADLINE_S: Final = 240.0
 """TensorFlow, torch and librosa take their time to import, more so on a busy machine."""
 FIRST_ANSWER_S: Final = 120.0
@@ -46,7 +47,7 @@ def keras_server(log: Path, picture: Path) -> Generator[Server]:
         ServerFailedError: It ended or did not answer in time.
     """
     port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "--factory", "scripts.bench.keras_server:create_app"]
+    command = [sys.executable, "-m", "uvicorn", "--factory", APP]
     options = ["--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:

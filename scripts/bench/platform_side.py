@@ -82,8 +82,12 @@ def find_groups(home: Path) -> dict[str, list[int]]:
 
 def count_batches(metrics_url: str, model: str) -> tuple[int, int]:
     """Inferences that succeeded and batches that were run for `model` so far, over its versions."""
-    text = httpx.get(metrics_url, timeout=10).raise_for_status().text
-    return _counter(text, "nv_inference_count", model), _counter(text, "nv_inference_exec_count", model)
+    return read_counts(httpx.get(metrics_url, timeout=10).raise_for_status().text, model)
+
+
+def read_counts(metrics: str, model: str) -> tuple[int, int]:
+    """The same from Triton's metrics in the Prometheus text format."""
+    return _counter(metrics, "nv_inference_count", model), _counter(metrics, "nv_inference_exec_count", model)
 
 
 def _counter(text: str, name: str, model: str) -> int:

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import IO, Final
+from typing import IO
 
 import msgspec
 
@@ -11,9 +11,6 @@ from scripts.bench.errors import BenchError
 from scripts.bench.figures import Round
 from scripts.bench.load import Job, Report
 from scripts.bench.resources import Groups, cpu_seconds, spent
-
-CALL_ALLOWANCE_S: Final = 30.0
-"""What starting the generator may take on a busy machine, on top of the job's own times."""
 
 
 class LoadFailedError(BenchError):
@@ -35,23 +32,20 @@ def measure(job: Job, groups: Groups, *, batches: BatchCounter | None = None) ->
     Raises:
         LoadFailedError: A call failed, or the generator did.
     """
-    generator = subprocess.Popen(
-        [sys.executable, "-m", "scripts.bench.load"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    try:
-        assert generator.stdin is not None  # noqa: S101 - asked for above
-        assert generator.stdout is not None  # noqa: S101 - asked for above
-        generator.stdin.write(msgspec.json.encode(job))
-        generator.stdin.close()
-        _expect(generator.stdout, "measuring")
-        cpu_before, batches_before = cpu_seconds(groups), batches() if batches else (0, 0)
-        _expect(generator.stdout, "measured")
-        cpu_s, batches_after = spent(cpu_before, cpu_seconds(groups)), batches() if batches else (0, 0)
-        report = _expect(generator.stdout, "report").report
-        generator.wait(timeout=CALL_ALLOWANCE_S)
-    finally:
-        generator.kill()
-        generator.wait()
+    command = [sys.executable, "-m", "scripts.bench.load"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as generator:
+        try:
+            assert generator.stdin is not None  # noqa: S101 - asked for above
+            assert generator.stdout is not None  # noqa: S101 - asked for above
+            generator.stdin.write(msgspec.json.encode(job))
+            generator.stdin.close()
+            _expect(generator.stdout, "measuring")
+            cpu_before, batches_before = cpu_seconds(groups), batches() if batches else (0, 0)
+            _expect(generator.stdout, "measured")
+            cpu_s, batches_after = spent(cpu_before, cpu_seconds(groups)), batches() if batches else (0, 0)
+            report = _expect(generator.stdout, "report").report
+        finally:
+            generator.kill()
     if report is None or report.failed:
         raise LoadFailedError(
             f"{report.failed} calls failed, the first with {report.first_failure}" if report else "no report"
