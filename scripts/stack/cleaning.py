@@ -1,5 +1,6 @@
 """Ending everything that a run started and removing what it left: the one way in which the platform stops."""
 
+import functools
 import signal
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,13 +22,13 @@ def clean_up(folder: DataFolder) -> list[str]:
         return []
     for layer in _layers(state):
         with ThreadPoolExecutor(max_workers=len(layer)) as pool:
-            list(pool.map(_end, layer))
+            list(pool.map(functools.partial(_end, state), layer))
     return finish(folder, state)
 
 
 def finish(folder: DataFolder, state: StackState) -> list[str]:
     """Kill what still carries the mark of a run whose processes were ended, sweep its memory, forget its state."""
-    strays = [process for process in sessions.marked(state.run_id) if process.pid != state.pid]
+    strays = sessions.marked(state.run_id)
     words = [f"killed {process.pid}, which was left behind" for process in strays]
     sessions.kill(strays)
     regions = sessions.sweep_shared_memory(state.shared_memory_prefix)
@@ -42,10 +43,9 @@ def _layers(state: StackState) -> Iterable[list[ProcessState]]:
         yield list(layer)
 
 
-def _end(process: ProcessState) -> None:
+def _end(state: StackState, process: ProcessState) -> None:
     sessions.end(
-        process.pid,
-        process.created_at,
+        state.family(process.name),
         stop_signal=signal.Signals(process.stop_signal),
         grace_s=process.grace_s,
     )

@@ -188,7 +188,7 @@ def _state(settings: StackSettings) -> Iterator[Finding]:
         yield _good(f"The platform runs at {state.url}.") if state else _good("The platform is starting or stopping.")
     else:
         if state:
-            left = [name for name, it in state.processes.items() if it.pid and sessions.session(it.pid, it.created_at)]
+            left = [name for name, it in state.processes.items() if it.pid and state.family(name).living()]
             also = f", and left {', '.join(left)} running" if left else ""
             yield _warning(f"The last run ended without cleaning up{also}: `bonafide up` or `down` will.")
         complaints = taken(settings.ports)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from scripts.stack import sessions
 from scripts.stack.state import StackState
 
 _KIB = 1024
@@ -17,8 +16,7 @@ def measure(state: StackState, extra: Mapping[str, int] | None = None) -> dict[s
         totals[name] = pss(pid)
     for process in state.processes.values():
         if process.pid:
-            members = sessions.session(process.pid, process.created_at)
-            totals[process.name] = sum(pss(member.pid) for member in members)
+            totals[process.name] = sum(pss(member.pid) for member in state.family(process.name).living())
     return totals
 
 

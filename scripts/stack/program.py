@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 RUN_VARIABLE: Final = "BONAFIDE_RUN"
-"""Set in every process of the platform to the id of its run, so that whatever it starts can be told from others."""
+"""Set in every process of the platform to the mark of its program, so that whatever it starts can be told by it."""
 
 
 _BECOME: Final = """
@@ -74,13 +74,13 @@ class Program:
     folder: Path | None = None
 
 
-def spawn(program: Program, *, log: Path, run_id: str) -> subprocess.Popen[bytes]:
-    """Start the process in a session of its own, with both outputs appended to `log`.
+def spawn(program: Program, *, log: Path, mark: str) -> subprocess.Popen[bytes]:
+    """Start the process, marked, in a session of its own, with both outputs appended to `log`.
 
     Raises:
         StartError: Its executable is missing or may not be run.
     """
-    environment = {**program.environment, RUN_VARIABLE: run_id}
+    environment = {**program.environment, RUN_VARIABLE: mark}
     command = program.account.command(program.command) if program.account else program.command
     with log.open("ab") as output:
         try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 import subprocess
 import time
 from collections.abc import Callable, Generator
@@ -31,33 +32,37 @@ async def start(
     until = time.monotonic() + deadline_s
     await program.prepare()
     offset = _size(log)
-    process = spawn(program, log=log, run_id=run_id)
+    process = spawn(program, log=log, mark=sessions.mark_of(run_id, program.name))
     try:
         on_spawn(process)
         await _ready(program, process, until)
     except BaseException as error:
-        await asyncio.to_thread(stop, program, process)
+        await asyncio.to_thread(stop, program, process, run_id)
         if isinstance(error, StartError):
             raise StartError(f"{error}{_said(log, offset)}") from error
         raise
     return process
 
 
-def stop(program: Program, process: subprocess.Popen[bytes]) -> None:
-    """End a program's session and collect its exit status."""
-    born = sessions.created(process.pid)
-    sessions.end(process.pid, born or 0, stop_signal=program.stop_signal, grace_s=program.grace_s)
+def stop(program: Program, process: subprocess.Popen[bytes], run_id: str) -> None:
+    """End a program's process with all that it has started, and collect its exit status."""
+    family = sessions.Family(process.pid, sessions.created(process.pid) or 0, sessions.mark_of(run_id, program.name))
+    sessions.end(family, stop_signal=program.stop_signal, grace_s=program.grace_s)
     process.wait()
 
 
 @contextlib.contextmanager
 def running(program: Program, *, log: Path, run_id: str, deadline_s: float) -> Generator[subprocess.Popen[bytes]]:
-    """Run a program for the length of a block, ready at its start and gone at its end."""
+    """Run a program for the length of a block, ready at its start and gone at its end.
+
+    `run_id` need not be unlike those of others; what it becomes is.
+    """
+    run_id = f"{run_id}-{secrets.token_hex(8)}"
     process = asyncio.run(start(program, log=log, run_id=run_id, deadline_s=deadline_s))
     try:
         yield process
     finally:
-        stop(program, process)
+        stop(program, process, run_id)
 
 
 async def _ready(program: Program, process: subprocess.Popen[bytes], until: float) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,8 @@ from scripts.stack.program import RUN_VARIABLE
 
 SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108  # Where the C library, and so Triton, puts it.
 
-_POLL_S: Final = 0.02
+_POLL_S: Final = 0.03
+_NO_SESSION: Final = -1
 _KILL_DEADLINE_S: Final = 5
 _CLOCK_SLACK_S: Final = 1.0
 
@@ -34,36 +36,59 @@ def is_same(pid: int, created_at: float) -> bool:
     return now is not None and abs(now - created_at) < _CLOCK_SLACK_S
 
 
-def session(leader: int, created_at: float) -> list[psutil.Process]:
-    """Return the living processes of a session. Its number cannot pass to others while one of them lives."""
-    now = created(leader)
-    if now is not None and abs(now - created_at) >= _CLOCK_SLACK_S:
-        return []
-    return [process for process in _living() if _session_of(process.pid) == leader]
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A program's process and all that it has started, whatever sessions and parents those have by now.
+
+    They are known by the session that `leader` (created at `created_at`, seconds since the epoch) opened, by the
+    `mark` in their environment, and by the sessions of those that carry it: some daemons open sessions of their own,
+    others overwrite their environment or give their children none.
+    """
+
+    leader: int
+    created_at: float
+    mark: str
+
+    def living(self) -> list[psutil.Process]:
+        """Return those that live."""
+        found = {process.pid: process for process in marked(self.mark)}
+        sessions = {_session_of(pid) for pid in found} - {os.getsid(0), _NO_SESSION}
+        if created(self.leader) is None or is_same(self.leader, self.created_at):
+            # The number of a session cannot pass to others while one of its members lives.
+            sessions.add(self.leader)
+        found |= {process.pid: process for process in _living() if _session_of(process.pid) in sessions}
+        return list(found.values())
 
 
-def marked(run_id: str) -> list[psutil.Process]:
-    """Return the living processes of a run by their environment, but this one."""
-    marker = f"{RUN_VARIABLE}={run_id}".encode()
+def mark_of(run_id: str, name: str) -> str:
+    """Return the mark of a program in a run; the id of the run alone is the mark of all its programs."""
+    return f"{run_id}/{name}"
+
+
+def marked(mark: str) -> list[psutil.Process]:
+    """Return the living processes with a mark, but this one."""
+    wanted = f"{RUN_VARIABLE}={mark}".encode()
     found = []
     for process in _living():
         with contextlib.suppress(OSError):  # It has ended meanwhile, or is another user's.
-            if process.pid != os.getpid() and marker in Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0"):
+            variables = Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+            is_marked = any(each == wanted or each.startswith(wanted + b"/") for each in variables)
+            if is_marked and process.pid != os.getpid():
                 found.append(process)
     return found
 
 
-def end(leader: int, created_at: float, *, stop_signal: signal.Signals, grace_s: float) -> None:
-    """Ask a session's leader to stop, then those that it leaves behind; kill what is left after `grace_s` seconds."""
+def end(family: Family, *, stop_signal: signal.Signals, grace_s: float) -> None:
+    """Ask the first of a family to stop, then those it leaves behind; kill what is left after `grace_s` seconds."""
     deadline = time.monotonic() + grace_s
-    if is_same(leader, created_at):
-        send([psutil.Process(leader)], stop_signal)
-        while is_same(leader, created_at) and time.monotonic() < deadline:
+    if is_same(family.leader, family.created_at):
+        send([psutil.Process(family.leader)], stop_signal)
+        while is_same(family.leader, family.created_at) and time.monotonic() < deadline:
             time.sleep(_POLL_S)
-    send(session(leader, created_at), signal.SIGTERM)
-    while session(leader, created_at) and time.monotonic() < deadline:
+    send(family.living(), signal.SIGTERM)
+    while (left := family.living()) and time.monotonic() < deadline:
         time.sleep(_POLL_S)
-    kill(session(leader, created_at))
+    kill(left)
 
 
 def kill(processes: Collection[psutil.Process]) -> None:
@@ -103,4 +128,4 @@ def _session_of(pid: int) -> int:
     try:
         return os.getsid(pid)
     except ProcessLookupError:
-        return -1
+        return _NO_SESSION

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from scripts.stack.folder import DataFolder, write_private
+from scripts.stack.sessions import Family, mark_of
 
 _STATE_FILE: Final = "state.json"
 _LOCK_FILE: Final = "lock"
@@ -51,6 +52,11 @@ class StackState(msgspec.Struct, frozen=True, kw_only=True):
     shared_memory_prefix: str
     ready: bool = False
     processes: dict[str, ProcessState] = {}
+
+    def family(self, name: str) -> Family:
+        """Return all the processes of a program, by its name."""
+        process = self.processes[name]
+        return Family(process.pid, process.created_at, mark_of(self.run_id, name))
 
 
 def write_state(folder: DataFolder, state: StackState) -> None:

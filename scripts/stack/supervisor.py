@@ -115,7 +115,7 @@ class Supervisor:
                 status = await _exited(process)
                 kept.ready.clear()
                 detail = f"ended with status {status}"
-                await asyncio.to_thread(stop, kept.program, process)
+                await asyncio.to_thread(stop, kept.program, process, self._state.run_id)
             if not await self._pause(kept, detail):
                 return
 

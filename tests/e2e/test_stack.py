@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import httpx
@@ -26,8 +27,12 @@ def answers(stack: Stack) -> bool:
         return False
 
 
-def is_whole(stack: Stack) -> bool:
-    return all(process.phase is Phase.READY for process in stack.state().processes.values())
+def wait_until_whole(stack: Stack, deadline_s: float = 60) -> None:
+    """Wait until every process is ready; fail with what they say of themselves where one is not in time."""
+    deadline = time.monotonic() + deadline_s
+    while lame := [process for process in stack.state().processes.values() if process.phase is not Phase.READY]:
+        assert time.monotonic() < deadline, lame
+        time.sleep(0.1)
 
 
 def wait_for_line(process: "subprocess.Popen[str]", words: str) -> str:
@@ -49,7 +54,7 @@ def test_a_verdict_comes_back_and_is_kept(stack: Stack) -> None:
 
 
 def test_status_shows_every_process_and_that_it_is_small(stack: Stack) -> None:
-    wait_until(lambda: is_whole(stack))
+    wait_until_whole(stack)
 
     answer = stack.bonafide("status")
 
@@ -81,7 +86,7 @@ def test_the_secrets_are_the_owner_s_alone(stack: Stack) -> None:
 
 
 def test_weights_run_without_a_secret_in_their_environment(stack: Stack) -> None:
-    wait_until(lambda: is_whole(stack))
+    wait_until_whole(stack)
     secrets = {file.read_text() for file in stack.folder.secrets.iterdir()}
     triton = stack.state().processes["triton"].pid
 
@@ -90,7 +95,7 @@ def test_weights_run_without_a_secret_in_their_environment(stack: Stack) -> None
 
 
 def test_a_killed_stub_heals(stack: Stack) -> None:
-    wait_until(lambda: is_whole(stack))
+    wait_until_whole(stack)
     triton = stack.state().processes["triton"].pid
     (victim,) = [pid for pid, instance in stubs(triton).items() if instance.startswith("image_cnn_")]
 
@@ -103,13 +108,13 @@ def test_a_killed_stub_heals(stack: Stack) -> None:
 
 @pytest.mark.parametrize("name", ["postgres", "triton", "bento-image", "gateway"])
 def test_a_killed_process_comes_back(stack: Stack, name: str) -> None:
-    wait_until(lambda: is_whole(stack))
+    wait_until_whole(stack)
     before = stack.state().processes[name]
 
     os.kill(before.pid, signal.SIGKILL)
 
     wait_until(lambda: stack.state().processes[name].restarts > before.restarts)
-    wait_until(lambda: is_whole(stack), START_DEADLINE_S)
+    wait_until_whole(stack, START_DEADLINE_S)
     wait_until(lambda: answers(stack), 30)
 
 
