@@ -7,9 +7,10 @@ import argparse
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -46,21 +47,36 @@ from scripts.models.session import run_graph
 
 SEED: Final = 20_240_611
 REPOSITORY: Final = Path(__file__).parents[2] / "model_repository"
-IMAGE_PAIRS: Final[dict[Part, int]] = {"train": 5000, "calibration": 500, "test": 800}
-IMAGE_EPOCHS: Final = 6
-CLIP_PAIRS: Final[dict[Part, int]] = {"train": 320, "calibration": 100, "test": 150}
-VIDEO_EPOCHS: Final = 30
-VOICES: Final[dict[Part, int]] = {"train": 1000, "calibration": 250, "test": 400}
-AUDIO_EPOCHS: Final = 10
 _Piece = TypeVar("_Piece")
 _PHOTOGRAPHS: Final = ", ".join(name.split(".")[0] for name in SPLIT["test"])
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How many pairs of a genuine medium and its forgery each part gets, and how often the training part is seen."""
+
+    pairs: Mapping[Part, int]
+    epochs: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The size of the whole work; the default is what two cores do in a quarter of an hour."""
+
+    image: Sizes = Sizes(pairs={"train": 5000, "calibration": 500, "test": 800}, epochs=4)
+    video: Sizes = Sizes(pairs={"train": 320, "calibration": 100, "test": 150}, epochs=30)
+    audio: Sizes = Sizes(pairs={"train": 1000, "calibration": 250, "test": 400}, epochs=8)
+
+
 def main() -> None:
-    """Build every demo model into a model repository."""
+    """Read the command line and build."""
     parser = argparse.ArgumentParser(prog="python -m scripts.demo", description=__doc__)
     parser.add_argument("--output", type=Path, default=REPOSITORY, help="the model repository to write to")
-    output: Path = parser.parse_args().output
+    build(parser.parse_args().output, Plan())
+
+
+def build(output: Path, plan: Plan) -> None:
+    """Build every demo model into the model repository `output`."""
     # Threads of the children would only fight with each other, and with TensorFlow a fork is not safe.
     context = multiprocessing.get_context("spawn")
     with (
@@ -68,24 +84,24 @@ def main() -> None:
         ProcessPoolExecutor(os.cpu_count(), mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as pool,
     ):
         with _timed("image"):
-            trainee = build_image(output, pool)
+            trainee = build_image(output, plan.image, pool)
         with _timed("video"):
-            build_video(output, pool, trainee)
+            build_video(output, plan.video, pool, trainee)
         with _timed("audio"):
-            build_audio(output, pool)
+            build_audio(output, plan.audio, pool)
         release_traffic(output)
 
 
-def build_image(output: Path, pool: ProcessPoolExecutor) -> keras.Model:
+def build_image(output: Path, sizes: Sizes, pool: ProcessPoolExecutor) -> keras.Model:
     """Train and publish `image_cnn`; returns the trained network."""
 
     def crops(part: Part) -> CropSet:
-        pieces = _drawn(pool, partial(draw_crops, SEED, part), IMAGE_PAIRS[part], step=50)
+        pieces = list(_drawn(pool, partial(draw_crops, SEED, part), sizes.pairs[part], step=50))
         return CropSet(np.concatenate([p.crops for p in pieces]), np.concatenate([p.masks for p in pieces]))
 
     with _timed("image data"):
         data, calibration, test = crops("train"), crops("calibration"), crops("test")
-    trainee = train_image(data, seed=SEED, epochs=IMAGE_EPOCHS)
+    trainee = train_image(data, seed=SEED, epochs=sizes.epochs)
     detector = detector_of(trainee)
     figures = _figures(
         *((predict(detector, _flat(part.crops))[:, 0], _alternating(len(part))) for part in (calibration, test)),
@@ -95,7 +111,7 @@ def build_image(output: Path, pool: ProcessPoolExecutor) -> keras.Model:
     return trainee
 
 
-def build_video(output: Path, pool: ProcessPoolExecutor, trainee: keras.Model) -> None:
+def build_video(output: Path, sizes: Sizes, pool: ProcessPoolExecutor, trainee: keras.Model) -> None:
     """Publish `video_encoder`, and train and publish `video_lstm` on its features."""
     golden = _flat(draw_crops(SEED, "test", 0, 2).crops)
     encoder = release_encoder(output, trainee, golden)
@@ -103,13 +119,13 @@ def build_video(output: Path, pool: ProcessPoolExecutor, trainee: keras.Model) -
 
     def features(part: Part) -> NDArray[np.float32]:
         # Clips are large, so each is encoded as soon as it is drawn.
-        pieces = _drawn(pool, partial(draw_clips, SEED, part), CLIP_PAIRS[part], step=10)
+        pieces = _drawn(pool, partial(draw_clips, SEED, part), sizes.pairs[part], step=10)
         encoded = [run_graph(weights, {"crop": piece.reshape(-1, CROP, CROP, 3)})["features"] for piece in pieces]
-        return np.concatenate(encoded).reshape(2 * CLIP_PAIRS[part], FRAMES, -1)
+        return np.concatenate(encoded).reshape(2 * sizes.pairs[part], FRAMES, -1)
 
     with _timed("video data"):
         data, calibration, test = features("train"), features("calibration"), features("test")
-    model = train_sequence(data, _alternating(len(data) // 2), seed=SEED, epochs=VIDEO_EPOCHS)
+    model = train_sequence(data, _alternating(len(data) // 2), seed=SEED, epochs=sizes.epochs)
     rng = np.random.default_rng(SEED)
     figures = _figures(
         *(
@@ -121,16 +137,16 @@ def build_video(output: Path, pool: ProcessPoolExecutor, trainee: keras.Model) -
     release_sequence(output, model, encoder, figures, sequence_golden(test[:4]))
 
 
-def build_audio(output: Path, pool: ProcessPoolExecutor) -> Card:
+def build_audio(output: Path, sizes: Sizes, pool: ProcessPoolExecutor) -> Card:
     """Train and publish `audio_transformer`."""
 
     def utterances(part: Part) -> Utterances:
-        pieces = _drawn(pool, partial(draw_utterances, SEED, part), VOICES[part], step=50)
+        pieces = _drawn(pool, partial(draw_utterances, SEED, part), sizes.pairs[part], step=50)
         return Utterances(np.concatenate([piece.sounds for piece in pieces]))
 
     with _timed("audio data"):
         data, calibration, test = utterances("train"), utterances("calibration"), utterances("test")
-    detector = train_audio(data, seed=SEED, epochs=AUDIO_EPOCHS)
+    detector = train_audio(data, seed=SEED, epochs=sizes.epochs)
     sets = [cut_windows(SEED, part) for part in (calibration, test)]
     figures = _figures(
         *((window_logits(detector, windows), spoofed) for windows, spoofed in sets),

@@ -6,7 +6,7 @@ from bentos.contract import Modality
 from scripts.demo.shapes import CROP, FEATURES, FRAMES, WINDOW
 from scripts.models.triton_config import Batching, Tensor, TritonModel
 
-_THREADS: Final = {"intra_op_num_threads": "2", "allow_spinning": "0"}
+_THREADS: Final = {"intra_op_thread_count": "2", "allow_spinning": "0"}
 _SECOND: Final = 1_000_000
 _CROP: Final = Tensor(name="crop", dtype="UINT8", shape=(CROP, CROP, 3))
 _P_FAKE: Final = Tensor(name="p_fake", dtype="FP32", shape=(1,))

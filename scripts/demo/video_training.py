@@ -32,14 +32,14 @@ def train_sequence(features: NDArray[np.float32], fake: NDArray[np.bool_], *, se
     """LSTM trained on `features` [n, 16, 64] with new masks in every epoch."""
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
-    model = build_sequence_model(features.mean(axis=(0, 1)), features.var(axis=(0, 1)))
+    model = build_sequence_model()
     steps = epochs * math.ceil(len(features) / _CLIPS_PER_BATCH)
     rate = keras.optimizers.schedules.CosineDecay(_PEAK_RATE, steps)
     cross_entropy = keras.losses.BinaryCrossentropy(from_logits=True)
     # Every frame of a forged clip is forged, so the clip's label teaches the frames as well.
     model.compile(
         optimizer=keras.optimizers.AdamW(rate, weight_decay=1e-3),  # pyright: ignore[reportArgumentType]  (a schedule is one)
-        loss=cross_entropy,
+        loss=[cross_entropy, cross_entropy],
         loss_weights=[1.0, 0.5],
     )
     labels = fake[:, None].astype(np.float32)

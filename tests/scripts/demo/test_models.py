@@ -22,7 +22,7 @@ def test_the_encoder_is_the_detector_without_its_last_layer() -> None:
 
 def test_masked_steps_change_nothing_whatever_they_hold() -> None:
     keras.utils.set_random_seed(2)
-    model = build_sequence_model(np.zeros(64), np.ones(64))
+    model = build_sequence_model()
     rng = np.random.default_rng(3)
     features, mask = rng.random((2, 16, 64), np.float32), np.ones((2, 16), np.float32)
     mask[0, 5:], mask[1, ::2] = 0, 0
@@ -32,7 +32,7 @@ def test_masked_steps_change_nothing_whatever_they_hold() -> None:
 
 
 def test_a_clip_of_no_frames_has_a_score_all_the_same() -> None:
-    model = build_sequence_model(np.zeros(64), np.ones(64))
+    model = build_sequence_model()
     clip, frames = model([np.ones((1, 16, 64), np.float32), np.zeros((1, 16), np.float32)])
     assert np.all(np.isfinite(clip))
     assert np.all(np.isfinite(frames))

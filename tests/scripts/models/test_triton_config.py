@@ -15,7 +15,7 @@ MODEL = TritonModel(
     outputs=[Tensor(name="p_fake", dtype="FP32", shape=(1,))],
     batching=Batching(maximum=16, preferred=(4, 8), delay_us=500, queue=64, timeout_us=2_000_000),
     versions=(2, 3),
-    parameters={"intra_op_num_threads": "2"},
+    parameters={"intra_op_thread_count": "2"},
 )
 
 
@@ -36,7 +36,7 @@ def test_triton_reads_what_was_meant() -> None:
         "modality": "audio",
         "title": MODEL.title,
         "description": MODEL.description,
-        "intra_op_num_threads": "2",
+        "intra_op_thread_count": "2",
     }
 
 

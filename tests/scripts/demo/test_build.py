@@ -1,0 +1,32 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bentos.cards import read_card, read_traffic
+from scripts.demo.build import Plan, Sizes, build
+from scripts.models.publish import MODEL_FILE, read_golden, weights_digest
+from scripts.models.session import run_graph
+
+TINY = Plan(
+    image=Sizes(pairs={"train": 16, "calibration": 8, "test": 8}, epochs=1),
+    video=Sizes(pairs={"train": 6, "calibration": 4, "test": 4}, epochs=2),
+    audio=Sizes(pairs={"train": 8, "calibration": 6, "test": 6}, epochs=1),
+)
+
+
+@pytest.mark.integration
+# The converter below Keras and torch's exporter load modules that warn about Python's own future.
+@pytest.mark.filterwarnings("default")
+def test_a_small_build_publishes_a_whole_repository(tmp_path: Path) -> None:
+    build(tmp_path, TINY)
+
+    table = read_traffic((tmp_path / "serving.json").read_bytes())
+    assert set(table.models) == {"image_cnn", "video_encoder", "video_lstm", "audio_transformer"}
+    for model in table.models:
+        folder = tmp_path / model / "1"
+        weights = (folder / MODEL_FILE).read_bytes()
+        assert read_card((folder / "card.json").read_bytes()).digest == weights_digest(weights)
+        inputs, outputs = read_golden(tmp_path, model, 1)
+        answers = run_graph(weights, inputs)
+        assert all(np.allclose(answers[name], values, atol=1e-5) for name, values in outputs.items())
