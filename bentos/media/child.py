@@ -75,10 +75,15 @@ def _receive(channel: socket.socket) -> tuple[Request, bytes]:
 
 
 def _read(channel: socket.socket, size: int) -> bytes:
-    data = channel.recv(size, socket.MSG_WAITALL) if size else b""
-    if len(data) < size:
-        raise ParentGoneError
-    return data
+    """Read exactly so many bytes; a signal may cut any single read short."""
+    data = bytearray(size)
+    rest = memoryview(data)
+    while rest:
+        received = channel.recv_into(rest, 0, socket.MSG_WAITALL)
+        if not received:
+            raise ParentGoneError
+        rest = rest[received:]
+    return bytes(data)
 
 
 def _send(channel: socket.socket, body: bytes, arrays: list[Array]) -> None:

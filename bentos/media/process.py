@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Self
 
-import psutil
-
 from bentos.media.wire import (
     HEAD,
     MAX_BODY,
@@ -26,6 +24,7 @@ from bentos.media.wire import (
 
 PACKAGE_ROOT: Final = Path(__file__).parents[2]
 EXIT_WAIT_S: Final = 10.0
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 CRASH_SIGNALS: Final = frozenset(
     {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS}
 )
@@ -54,7 +53,8 @@ class Child:
         self.heavy = False
         self._process = process
         self._channel = channel
-        self._meter = psutil.Process(process.pid)
+        # Read as a file: this is asked after every task, where psutil would cost more than passing the task on does.
+        self._statm = Path(f"/proc/{process.pid}/statm")
         self._exited = asyncio.Event()
         self._watch = os.pidfd_open(process.pid)
         asyncio.get_running_loop().add_reader(self._watch, self._on_exit)
@@ -111,12 +111,12 @@ class Child:
         return code is not None and code < 0 and -code in CRASH_SIGNALS
 
     def memory(self) -> int:
-        """Bytes of memory of its own: resident, less what it shares with others."""
+        """Bytes of memory of its own: resident, less what it shares with others; 0 when it has ended."""
         try:
-            info = self._meter.memory_info()
-        except psutil.Error:
+            pages = self._statm.read_bytes().split()
+        except OSError:
             return 0
-        return info.rss - info.shared
+        return (int(pages[1]) - int(pages[2])) * _PAGE
 
     async def ask(self, request: Request, payload: bytes) -> tuple[Answer, bytearray]:
         """Send a request and wait for its answer. After any error, time-out or cancellation the process is useless.
