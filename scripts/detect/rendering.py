@@ -1,42 +1,49 @@
 """How verdicts look on a terminal and as JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from scripts.detect.client import Outcome
 
 _COLOURS: Final = {"REAL": "green", "FAKE": "red", "UNCERTAIN": "yellow"}
 
 
-def as_table(outcomes: Sequence[Outcome]) -> Table:
-    """One row a file: verdict, confidence in percent, p_fake, the model version, and what to know of it."""
+def as_table(outcomes: Sequence[Outcome]) -> Group:
+    """One row a file: verdict, confidence in percent, the model version; below, what to know of single files."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("file", overflow="fold")
     table.add_column("verdict", no_wrap=True)
-    table.add_column("confidence", justify="right")
-    table.add_column("p_fake", justify="right")
+    table.add_column("confidence", justify="right", no_wrap=True)
     table.add_column("model", no_wrap=True)
-    table.add_column("notes", overflow="fold")
     for outcome in outcomes:
-        detection = outcome.detection
-        if detection is None:
-            table.add_row(
-                outcome.source.label, "[bold]no verdict[/]", "", "", "", f"{outcome.message} ({outcome.code})"
-            )
-            continue
-        verdict = str(detection["verdict"])
-        notes = [reason["message"] for reason in [*detection["reasons"], *detection["unscored"]]]
-        table.add_row(
-            outcome.source.label,
-            f"[{_COLOURS.get(verdict, 'white')}]{verdict}[/]",
-            f"{detection['confidence']:.2f} %",
-            f"{detection['p_fake']:.4f}",
-            f"{detection['model']}:{detection['version']}",
-            " ".join(notes),
-        )
-    return table
+        table.add_row(Text(outcome.source.label), *_cells(outcome))
+    notes = [Text(note, style="dim") for outcome in outcomes for note in _notes(outcome)]
+    return Group(table, *([Text(), *notes] if notes else []))
+
+
+def _cells(outcome: Outcome) -> tuple[Text, str, str]:
+    detection = outcome.detection
+    if detection is None:
+        return Text("no verdict", style="bold"), "", ""
+    verdict = str(detection["verdict"])
+    return (
+        Text(verdict, style=_COLOURS.get(verdict, "")),
+        f"{detection['confidence']:.2f} %",
+        f"{detection['model']}:{detection['version']}",
+    )
+
+
+def _notes(outcome: Outcome) -> Iterator[str]:
+    label, detection = outcome.source.label, outcome.detection
+    if detection is None:
+        yield f"{label}: {outcome.message} ({outcome.code})"
+        return
+    for reason in [*detection["reasons"], *detection["unscored"]]:
+        yield f"{label}: {reason['message']} ({reason['code']})"
 
 
 def as_record(outcome: Outcome) -> dict[str, Any]:

@@ -191,5 +191,5 @@ def _welcome(ready: Ready) -> Text:
         (ready.url, "bold"),
         f"\n  the API, to read and to try   {ready.url}/docs",
         f"\n  your key                      {ready.key_file}",
-        f"\n  a first verdict               {_command()} detect scripts/demo/media/*\n",
+        f"\n  a first verdict               {_command()} detect scripts/demo/media\n",
     )
