@@ -191,5 +191,5 @@ def _prediction(view: DetectionView) -> PredictionAnswer:
 keys_and_quota_routes = Router(
     "/",
     route_handlers=[sign_up, log_in, regenerate_key, read_usage, predict_image, predict_video, predict_audio],
-    tags=["Keys and quota (contract A)"],
+    tags=["Keys and quota"],
 )
