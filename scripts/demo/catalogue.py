@@ -7,6 +7,8 @@ from scripts.demo.shapes import CROP, FEATURES, FRAMES, WINDOW
 from scripts.models.triton_config import Batching, Tensor, TritonModel
 
 _THREADS: Final = {"intra_op_thread_count": "2", "allow_spinning": "0"}
+_ONE_THREAD: Final = {"intra_op_thread_count": "1", "allow_spinning": "0"}
+"""For pictures, which come one crop at a time from many callers: a second thread costs more than it brings."""
 _SECOND: Final = 1_000_000
 _CROP: Final = Tensor(name="crop", dtype="UINT8", shape=(CROP, CROP, 3))
 _P_FAKE: Final = Tensor(name="p_fake", dtype="FP32", shape=(1,))
@@ -19,7 +21,7 @@ IMAGE_CNN: Final = TritonModel(
     inputs=[_CROP],
     outputs=[_P_FAKE],
     batching=Batching(maximum=32, preferred=(8, 16, 32), delay_us=500, queue=256, timeout_us=10 * _SECOND),
-    parameters=_THREADS,
+    parameters=_ONE_THREAD,
 )
 VIDEO_ENCODER: Final = TritonModel(
     name="video_encoder",
