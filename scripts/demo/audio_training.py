@@ -20,6 +20,8 @@ _PREDICTION_BATCH: Final = 32
 def train_audio(data: Utterances, *, seed: int, epochs: int) -> AudioDetector:
     """Detector trained on new windows and channels in every epoch, a voice and its copy always in one batch."""
     torch.manual_seed(seed)
+    # A step is too short to share: beside other work, threads that wait for each other are ten times slower than one.
+    torch.set_num_threads(1)
     rng = np.random.default_rng(seed)
     detector = AudioDetector().train()
     steps = epochs * (len(data) // _PAIRS_PER_BATCH)

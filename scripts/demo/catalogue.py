@@ -63,8 +63,10 @@ INTENDED_USE: Final = (
 )
 DEMO_LIMITS: Final = {
     "image_cnn": (
-        "Knows self-blended and locally up-sampled regions made by scripts/demo, on a handful of photographs. "
-        "It knows nothing of generated pictures, of face-swapping networks or of editing by hand."
+        "Knows self-blended and locally up-sampled regions made by scripts/demo, on a handful of photographs, and "
+        "only such as differ visibly from what surrounds them. It knows nothing of generated pictures, of "
+        "face-swapping networks or of editing by hand. The held-out figures are somewhat optimistic: they were looked "
+        "at while the kinds of forgery and the network were chosen."
     ),
     "video_encoder": "The features carry what image_cnn learned, with the same limits.",
     "video_lstm": (

@@ -14,20 +14,19 @@ from keras import layers
 from scripts.demo.shapes import CROP, FEATURES
 
 _FILTER_SIZE: Final = 5
-_COLOURS: Final = 3
 
 
 def build_trainee() -> keras.Model:
     """CNN from `crop`, uint8 RGB [n, 224, 224, 3], to a logit [n, 1], high for forged, and mask logits [n, 28, 28]."""
     crop = keras.Input((CROP, CROP, 3), dtype="uint8", name="crop")
     pixels = layers.Rescaling(1 / 127.5, offset=-1.0)(crop)
-    residual = layers.Conv2D(
-        2 * _COLOURS,
+    residual = layers.DepthwiseConv2D(
         _FILTER_SIZE,
+        depth_multiplier=2,
         padding="same",
         use_bias=False,
         trainable=False,
-        kernel_initializer=_high_pass,  # pyright: ignore[reportArgumentType]  (Keras takes callables too)
+        depthwise_initializer=_high_pass,  # pyright: ignore[reportArgumentType]  (Keras takes callables too)
         name="residual",
     )(pixels)
     # Clipping keeps strong edges of the picture itself from drowning the faint traces.
@@ -81,7 +80,4 @@ def _high_pass(shape: tuple[int, ...], dtype: str | None = None) -> np.ndarray:
     laplacian[1:4, 1:4] = np.asarray([[-1, 2, -1], [2, -4, 2], [-1, 2, -1]]) / 4
     kv = np.asarray([[-1, 2, -2, 2, -1], [2, -6, 8, -6, 2], [-2, 8, -12, 8, -2], [2, -6, 8, -6, 2], [-1, 2, -2, 2, -1]])
     bank = np.stack([laplacian, kv / 12], axis=-1)
-    kernel = np.zeros(shape, dtype or "float32")
-    for colour in range(_COLOURS):
-        kernel[:, :, colour, 2 * colour : 2 * colour + 2] = bank
-    return kernel
+    return np.broadcast_to(bank[:, :, None, :], shape).astype(dtype or "float32")
