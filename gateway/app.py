@@ -15,22 +15,25 @@ from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 
+from gateway.access.credentials import CredentialReader, NoIssuers
+from gateway.access.guard import Guard
 from gateway.accounts.passwords import Passwords
 from gateway.accounts.service import Accounts
 from gateway.background import Chore, doing
 from gateway.compat.keys_and_quota import keys_and_quota_routes
 from gateway.db.engine import open_database
 from gateway.db.migrate import migrate
+from gateway.detections.admission import Admission
 from gateway.detections.client import open_bento_client
 from gateway.detections.handlers import detection_routes
 from gateway.detections.history import History
 from gateway.detections.intake import Intake
 from gateway.detections.media import MediaStore, MemoryBudget
 from gateway.detections.reception import Reception
+from gateway.detections.reuse import Reuse
 from gateway.detections.service import Detections, longest_life_s
 from gateway.edge import Edge
 from gateway.health import Fitness, health_routes
-from gateway.keys.guard import KeyGuard
 from gateway.keys.last_use import LastUse
 from gateway.limits.handlers import usage_routes
 from gateway.limits.usage import Usage
@@ -65,29 +68,40 @@ def build_app(settings: GatewaySettings) -> Edge:
             await asyncio.to_thread(migrate, settings.database_url.get_secret_value())
         async with open_database(settings) as database, open_bento_client(settings) as bentos:
             last_use = LastUse(database.pool)
-            guard = KeyGuard(database.pool, last_use)
+            reader = CredentialReader(settings.token_key.get_secret_value(), NoIssuers())
+            guard = Guard(database.pool, reader, last_use)
+            models = Models(bentos)
+            history = History(database.pool)
             store = MediaStore(
                 settings.spool,
                 memory_limit=settings.memory_limit_bytes,
                 budget=MemoryBudget(settings.upload_memory_bytes),
             )
             detections = Detections(
-                pool=database.pool, bentos=bentos, store=store, last_use=last_use, metrics=metrics, settings=settings
+                admission=Admission(database.pool),
+                bentos=bentos,
+                store=store,
+                history=history,
+                reuse=Reuse(database.pool, models, charge=settings.reuse_charge),
+                last_use=last_use,
+                metrics=metrics,
+                settings=settings,
             )
             fitness = Fitness(database.pool, bentos, settings)
             passwords = Passwords()
             app.state.update(
-                reception=Reception(Intake(settings, store), detections, guard),
+                reception=Reception(Intake(settings, store), detections, guard, models),
                 guard=guard,
-                history=History(database.pool),
+                history=history,
                 usage=Usage(database.pool),
                 accounts=Accounts(database.engine, passwords, settings),
-                models=Models(bentos),
+                models=models,
                 fitness=fitness,
                 metrics=metrics,
             )
             chores = [
                 Chore("probe the Bentos", 3, fitness.probe),
+                Chore("ask the Bentos for their models", 5, models.catalogue),
                 Chore("note the last use of keys", 5, last_use.flush),
                 Chore("sweep abandoned detections", 10, detections.sweep),
                 Chore("sweep the spool", 60, lambda: asyncio.to_thread(store.sweep, longest_life_s(settings))),
@@ -141,7 +155,7 @@ def _cors(settings: GatewaySettings) -> CORSConfig:
     return CORSConfig(
         allow_origins=settings.cors_origins,
         allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
-        allow_headers=["authorization", "content-type", "x-api-key", "x-request-id"],
-        expose_headers=["x-request-id", "ratelimit", "ratelimit-policy", "retry-after"],
+        allow_headers=["authorization", "content-type", "idempotency-key", "x-api-key", "x-request-id"],
+        expose_headers=["x-request-id", "ratelimit", "ratelimit-policy", "retry-after", "idempotency-replayed"],
         max_age=600,
     )

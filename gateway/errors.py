@@ -3,13 +3,19 @@
 GatewayError
 ├── RequestError (400)            the call is at fault
 │   ├── InvalidBodyError · InvalidCursorError · MissingFileError · EmptyFileError · UnreadableMediaError
-│   ├── EmailTakenError (409) · NotFoundError (404) · MethodNotAllowedError (405)
+│   ├── ConflictError (409)
+│   │   └── EmailTakenError · UsernameTakenError · IdempotencyInProgressError
+│   ├── IdempotencyMismatchError (422)
+│   ├── NotFoundError (404) · MethodNotAllowedError (405)
 │   ├── MediaTooLargeError (413) · UnsupportedMediaError (415)
 │   └── ClientGoneError (499)     nobody reads this one; it is for the log
 ├── AuthenticationError (401)     who calls is not known
-│   └── MissingKeyError · InvalidKeyError · WrongPasswordError
-├── LimitError (429)              the account has used what it may
-│   └── QuotaExceededError · BurstExceededError
+│   └── MissingKeyError · InvalidKeyError · InvalidTokenError · WrongPasswordError
+├── ForbiddenError (403)          who calls is known, and may not do this
+│   └── AccountSuspendedError · EmailUnverifiedError · MissingScopeError · AddressNotAllowedError · ModelNotAllowedError
+├── LimitError (429)              the account or the key has used what it may
+│   ├── QuotaExceededError · BytesExceededError · BurstExceededError · ConcurrencyExceededError
+│   └── TooManyAttemptsError      of signing in
 └── FailureError (500)            we are at fault; what was charged is refunded
     ├── UnavailableError (503)
     │   └── InferenceUnavailableError · DatabaseUnavailableError · OverloadedError
@@ -84,11 +90,36 @@ class UnreadableMediaError(RequestError):
     code = "unreadable_media"
 
 
-class EmailTakenError(RequestError):
-    """An account with this e-mail exists already."""
+class ConflictError(RequestError):
+    """This cannot be done as things stand."""
 
     status = 409
+    code = "conflict"
+
+
+class EmailTakenError(ConflictError):
+    """An account with this e-mail exists already."""
+
     code = "email_taken"
+
+
+class UsernameTakenError(ConflictError):
+    """An account with this username exists already."""
+
+    code = "username_taken"
+
+
+class IdempotencyInProgressError(ConflictError):
+    """A request with this idempotency key is still in progress."""
+
+    code = "idempotency_in_progress"
+
+
+class IdempotencyMismatchError(RequestError):
+    """This idempotency key was used for another request."""
+
+    status = 422
+    code = "idempotency_mismatch"
 
 
 class NotFoundError(RequestError):
@@ -135,7 +166,7 @@ class AuthenticationError(GatewayError):
 
 
 class MissingKeyError(AuthenticationError):
-    """An API key is needed, as `x-api-key` or as `Authorization: Bearer`."""
+    """An API key or an access token is needed, as `x-api-key` or as `Authorization: Bearer`."""
 
     code = "missing_api_key"
 
@@ -146,10 +177,54 @@ class InvalidKeyError(AuthenticationError):
     code = "invalid_api_key"
 
 
+class InvalidTokenError(AuthenticationError):
+    """The access token is not valid."""
+
+    code = "invalid_token"
+
+
 class WrongPasswordError(AuthenticationError):
     """The e-mail or the password is wrong."""
 
     code = "invalid_credentials"
+
+
+class ForbiddenError(GatewayError):
+    """This is not allowed to you."""
+
+    status = 403
+    code = "forbidden"
+    kind = "permission_error"
+
+
+class AccountSuspendedError(ForbiddenError):
+    """This account is suspended."""
+
+    code = "account_suspended"
+
+
+class EmailUnverifiedError(ForbiddenError):
+    """The e-mail address of this account has to be verified first."""
+
+    code = "email_unverified"
+
+
+class MissingScopeError(ForbiddenError):
+    """This key lacks the scope for that."""
+
+    code = "missing_scope"
+
+
+class AddressNotAllowedError(ForbiddenError):
+    """This key may not be used from this address."""
+
+    code = "address_not_allowed"
+
+
+class ModelNotAllowedError(ForbiddenError):
+    """This key may not be used with this model."""
+
+    code = "model_not_allowed"
 
 
 class LimitError(GatewayError):
@@ -170,6 +245,24 @@ class BurstExceededError(LimitError):
     """Too many requests in a short time."""
 
     code = "burst_exceeded"
+
+
+class BytesExceededError(LimitError):
+    """The daily limit of bytes is used up; it is reset at 00:00 UTC."""
+
+    code = "bytes_exceeded"
+
+
+class ConcurrencyExceededError(LimitError):
+    """Too many detections of this account are running."""
+
+    code = "concurrency_exceeded"
+
+
+class TooManyAttemptsError(LimitError):
+    """Too many failed attempts to sign in; try again later."""
+
+    code = "too_many_attempts"
 
 
 class FailureError(GatewayError):

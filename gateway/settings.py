@@ -54,9 +54,9 @@ class GatewaySettings(BaseSettings):
     audio_deadline_s: float = Field(280, gt=0, description="Longest time that judging an audio file may take.")
     drain_timeout_s: float = Field(30, ge=0, description="How long stopping waits for detections in flight.")
 
-    daily_limit: int = Field(100, ge=0, description="Detections a day of a newly made account.")
-    burst_limit: int = Field(100, ge=1, description="Detections of a newly made account within one burst period.")
-    burst_period_s: int = Field(60, ge=1, description="Length of the burst period.")
+    token_key: SecretStr = Field(min_length=32, description="Signs access tokens; only the gateway knows it.")
+    default_plan: str = Field("standard", description="Plan of a newly made account.")
+    reuse_charge: int = Field(0, ge=0, le=1, description="What a repeated verdict counts against the daily limit.")
 
     cors_origins: list[str] = Field(
         default=[f"http://{host}:{port}" for host in ("localhost", "127.0.0.1") for port in (5173, 3000, 3001, 8501)],

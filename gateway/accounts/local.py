@@ -7,12 +7,15 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from gateway.accounts.service import replace_primary_key
-from gateway.db.tables import Account, ApiKey
+from gateway.db.tables import Account, ApiKey, table_of
 
 LOCAL_EMAIL: Final = "local@localhost"
 
-_ACCOUNTS: Final[Any] = Account.__table__  # pyright: ignore[reportAttributeAccessIssue] - SQLModel adds it.
-_KEYS: Final[Any] = ApiKey.__table__  # pyright: ignore[reportAttributeAccessIssue] - SQLModel adds it.
+_UNLIMITED: Final = "unlimited"
+"""The plan without limits, which the migrations make."""
+
+_ACCOUNTS: Final[Any] = table_of(Account)
+_KEYS: Final[Any] = table_of(ApiKey)
 
 
 async def ensure_local_key(database_url: str, *, rotate: bool = False) -> str | None:
@@ -24,7 +27,9 @@ async def ensure_local_key(database_url: str, *, rotate: bool = False) -> str | 
     engine = create_async_engine(database_url, poolclass=NullPool, connect_args={"connect_timeout": 10})
     try:
         async with engine.begin() as connection:
-            await connection.execute(insert(_ACCOUNTS).values(email=LOCAL_EMAIL).on_conflict_do_nothing())
+            await connection.execute(
+                insert(_ACCOUNTS).values(email=LOCAL_EMAIL, plan=_UNLIMITED).on_conflict_do_nothing()
+            )
             query = select(_ACCOUNTS.c.id).where(_ACCOUNTS.c.email == LOCAL_EMAIL).with_for_update()
             account_id = (await connection.execute(query)).scalar_one()
             living = (_KEYS.c.account_id == account_id) & _KEYS.c.is_primary & _KEYS.c.revoked_at.is_(None)

@@ -9,16 +9,17 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from gateway.access.scopes import EVERYTHING_ORDINARY
 from gateway.accounts.passwords import Passwords
-from gateway.db.tables import Account, ApiKey
+from gateway.db.tables import Account, ApiKey, table_of
 from gateway.errors import EmailTakenError, InvalidBodyError, WrongPasswordError
 from gateway.keys.secrets import NewKey, make_key
 from gateway.settings import GatewaySettings
 
 _EMAIL: Final = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]+\.[^@\s\x00-\x1f\x7f.]+")
 
-_ACCOUNTS: Final[Any] = Account.__table__  # pyright: ignore[reportAttributeAccessIssue] - SQLModel adds it.
-_KEYS: Final[Any] = ApiKey.__table__  # pyright: ignore[reportAttributeAccessIssue] - SQLModel adds it.
+_ACCOUNTS: Final[Any] = table_of(Account)
+_KEYS: Final[Any] = table_of(ApiKey)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,7 @@ class Accounts:
         values = {
             "email": email,
             "password_hash": password_hash,
-            "daily_limit": self._settings.daily_limit,
-            "burst_limit": self._settings.burst_limit,
-            "burst_period_s": self._settings.burst_period_s,
+            "plan": self._settings.default_plan,
         }
         try:
             async with self._engine.begin() as connection:
@@ -102,7 +101,15 @@ class Accounts:
 async def issue_primary_key(connection: AsyncConnection, account_id: UUID) -> NewKey:
     """Store a new primary key. The account must have no living one."""
     key = make_key()
-    values = {"account_id": account_id, "digest": key.digest, "prefix": key.prefix, "is_primary": True}
+    values = {
+        "account_id": account_id,
+        "digest": key.digest,
+        "prefix": key.prefix,
+        "last4": key.last4,
+        "name": "primary",
+        "scopes": [EVERYTHING_ORDINARY],
+        "is_primary": True,
+    }
     await connection.execute(_KEYS.insert().values(values))
     return key
 

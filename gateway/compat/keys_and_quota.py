@@ -10,11 +10,12 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Body
 
 from bentos.contract import Modality, Reason, Verdict
+from gateway.access.guard import Caller, require
+from gateway.access.scopes import USAGE_READ
 from gateway.accounts.passwords import LONGEST, SHORTEST
 from gateway.accounts.service import Accounts
 from gateway.detections.reception import Reception
 from gateway.detections.schemas import DetectionView
-from gateway.keys.guard import Caller, require_key
 from gateway.limits.usage import Usage
 from gateway.reference.operations import KEYED, FixedFileOperation
 from gateway.rendering import CompatError
@@ -113,7 +114,7 @@ async def regenerate_key(data: Annotated[Credentials, Body()], accounts: NamedDe
     return KeyAnswer(message="Keep this key; it is not shown again.", email=data.email, api_key=key.secret)
 
 
-@get("/usage", summary="Read usage", guards=[require_key], security=KEYED, responses={401: _ERRORS[401]})
+@get("/usage", summary="Read usage", guards=[require(USAGE_READ)], security=KEYED, responses={401: _ERRORS[401]})
 async def read_usage(request: Request[Caller, Any, Any], usage: NamedDependency[Usage]) -> UsageAnswer:
     """Read how many requests were counted today and ever."""
     caller = request.user
@@ -138,7 +139,7 @@ async def read_usage(request: Request[Caller, Any, Any], usage: NamedDependency[
 )
 async def predict_image(request: Request[Any, Any, Any], reception: NamedDependency[Reception]) -> PredictionAnswer:
     """Judge a JPG or PNG file."""
-    return _prediction(await reception.receive(request, Modality.IMAGE))
+    return _prediction((await reception.receive(request, Modality.IMAGE)).view)
 
 
 @post(
@@ -152,7 +153,7 @@ async def predict_image(request: Request[Any, Any, Any], reception: NamedDepende
 )
 async def predict_video(request: Request[Any, Any, Any], reception: NamedDependency[Reception]) -> PredictionAnswer:
     """Judge an MP4, MOV or AVI file."""
-    return _prediction(await reception.receive(request, Modality.VIDEO))
+    return _prediction((await reception.receive(request, Modality.VIDEO)).view)
 
 
 @post(
@@ -166,12 +167,12 @@ async def predict_video(request: Request[Any, Any, Any], reception: NamedDepende
 )
 async def predict_audio(request: Request[Any, Any, Any], reception: NamedDependency[Reception]) -> PredictionAnswer:
     """Judge a WAV, MP3, FLAC, OGG or M4A file."""
-    return _prediction(await reception.receive(request, Modality.AUDIO))
+    return _prediction((await reception.receive(request, Modality.AUDIO)).view)
 
 
-def _prediction(view: DetectionView) -> PredictionAnswer:
+def _prediction(view: DetectionView | None) -> PredictionAnswer:
     """The two-way answer to a detection that has its verdict."""
-    if view.p_fake is None or view.confidence is None or view.verdict is None:
+    if view is None or view.p_fake is None or view.confidence is None or view.verdict is None:
         raise ValueError("a detection without a verdict has no prediction")
     return PredictionAnswer(
         prediction="FAKE" if view.p_fake >= _SPOOF_FROM else "REAL",

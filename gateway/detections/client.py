@@ -67,10 +67,11 @@ _MODELS = msgspec.json.Decoder(ModelList)
 
 @dataclass(frozen=True, slots=True)
 class BentoAnswer:
-    """A verdict, and the JSON it came as."""
+    """A verdict, the JSON it came as, and a small JPEG of a video where one was made."""
 
     detection: Detection
     document: bytes
+    thumbnail: bytes | None = None
 
 
 class BentoClient:

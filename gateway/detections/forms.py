@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from pathlib import PurePosixPath
@@ -15,12 +16,15 @@ from gateway.detections.sniffing import Sniffed
 from gateway.errors import ClientGoneError, InvalidBodyError, MissingFileError, RequestError
 from gateway.settings import MEDIA_MODALITIES, MIB
 
-_FIELDS: Final = ("model", "modality")
+_FIELDS: Final = ("model", "modality", "client_reference", "tag", "tags", "reuse")
 _FIELD_BYTES: Final = 1024
 _IGNORED_BYTES: Final = MIB
 _FILENAME_LENGTH: Final = 255
 _DRAIN_BYTES: Final = 32 * MIB
 _DRAIN_S: Final = 5.0
+_TAGS: Final = 16
+_TAG_LENGTH: Final = 64
+_REFERENCE_LENGTH: Final = 255
 _MODEL_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -60,9 +64,13 @@ class Form:
     """What has been read of a multipart form so far; unknown parts are read over, within a bound."""
 
     writer: MediaWriter
+    file_field: str
     modality: Modality | None
     fixed_modality: bool
     model: str | None = None
+    client_reference: str | None = None
+    tags: list[str] = dataclass_field(default_factory=list)
+    reuse: bool = False
     filename: str | None = None
     head: bytes = b""
     sniffed: Sniffed | None = None
@@ -73,13 +81,13 @@ class Form:
     @property
     def in_file(self) -> bool:
         """Whether what comes next belongs to the file."""
-        return self.part == "file"
+        return self.part == self.file_field
 
     def begin(self, name: str, filename: str | None) -> None:
         """A part begins."""
         self.part = name
         self.field = bytearray()
-        if name == "file":
+        if name == self.file_field:
             if self.filename is not None:
                 raise InvalidBodyError("Send one file per request.")
             self.filename = clean_filename(filename or "")
@@ -97,15 +105,57 @@ class Form:
 
     def end(self) -> None:
         """The part is complete."""
-        value = self.field.decode()
-        if self.part == "model" and value:
-            if not _MODEL_NAME.fullmatch(value):
-                raise RequestError("The name of the model is not valid.", code="invalid_model")
-            self.model = value
-        elif self.part == "modality" and value and not self.fixed_modality:
-            if value not in MEDIA_MODALITIES:
-                raise RequestError("The modality must be image, video or audio.", code="invalid_modality")
-            self.modality = Modality(value)
+        if self.part not in _FIELDS:
+            return
+        try:
+            value = self.field.decode().strip()
+        except UnicodeDecodeError as error:
+            raise InvalidBodyError(f"The field `{self.part}` is not UTF-8.") from error
+        if value:
+            self._set(value)
+
+    def _set(self, value: str) -> None:
+        match self.part:
+            case "model":
+                self.model = read_model_name(value)
+            case "modality" if not self.fixed_modality:
+                if value not in MEDIA_MODALITIES:
+                    raise RequestError("The modality must be image, video or audio.", code="invalid_modality")
+                self.modality = Modality(value)
+            case "client_reference":
+                self.client_reference = read_label(value, "client_reference", _REFERENCE_LENGTH)
+            case "tag":
+                self.tags = read_tags([*self.tags, value])
+            case "tags":
+                self.tags = read_tags([*self.tags, *value.split(",")])
+            case "reuse":
+                if value not in ("true", "false"):
+                    raise InvalidBodyError("The field `reuse` must be true or false.")
+                self.reuse = value == "true"
+            case _:
+                return
+
+
+def read_model_name(value: str) -> str:
+    """The name of a model that was asked for. Raises RequestError where no model can have it."""
+    if not _MODEL_NAME.fullmatch(value):
+        raise RequestError("The name of the model is not valid.", code="invalid_model")
+    return value
+
+
+def read_label(value: str, field: str, longest: int) -> str:
+    """A text of the client's own. Raises InvalidBodyError where it is too long or cannot be printed."""
+    if len(value) > longest or not value.isprintable():
+        raise InvalidBodyError(f"The field `{field}` must be printable and have at most {longest} characters.")
+    return value
+
+
+def read_tags(values: Sequence[str]) -> list[str]:
+    """Tags without repetition, in the order given. Raises InvalidBodyError where there are too many or one is bad."""
+    tags = list(dict.fromkeys(read_label(value.strip(), "tags", _TAG_LENGTH) for value in values if value.strip()))
+    if len(tags) > _TAGS:
+        raise InvalidBodyError(f"At most {_TAGS} tags are kept.")
+    return tags
 
 
 def clean_filename(filename: str) -> str:

@@ -3,15 +3,16 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from litestar import Request, Router, get, post
+from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import PathParameter, QueryParameter
 
+from gateway.access.guard import Caller, require
+from gateway.access.scopes import HISTORY_READ
 from gateway.detections.history import History
 from gateway.detections.reception import Reception
 from gateway.detections.schemas import DetectionPage, DetectionView
-from gateway.keys.guard import Caller, require_key
 from gateway.reference.operations import KEYED, FileOperation
 from gateway.rendering import Problem
 
@@ -37,15 +38,18 @@ _REFUSALS = {
     request_max_body_size=None,
     responses=_REFUSALS,
 )
-async def create_detection(request: Request[Any, Any, Any], reception: NamedDependency[Reception]) -> DetectionView:
+async def create_detection(
+    request: Request[Any, Any, Any], reception: NamedDependency[Reception]
+) -> Response[DetectionView | None]:
     """Judge an image, a video or an audio file, and answer its verdict with the evidence.
 
     One detection is charged when it is admitted, and refunded when no verdict is reached.
     """
-    return await reception.receive(request)
+    outcome = await reception.receive(request)
+    return Response(outcome.view, headers={"idempotency-replayed": "true"} if outcome.replayed else None)
 
 
-@get("/", summary="List detections", guards=[require_key])
+@get("/", summary="List detections", guards=[require(HISTORY_READ)])
 async def list_detections(
     request: Request[Caller, Any, Any],
     history: NamedDependency[History],
@@ -56,7 +60,7 @@ async def list_detections(
     return await history.page(request.user.account_id, cursor=cursor, limit=limit)
 
 
-@get("/{detection_id:uuid}", summary="Read a detection", guards=[require_key])
+@get("/{detection_id:uuid}", summary="Read a detection", guards=[require(HISTORY_READ)])
 async def read_detection(
     request: Request[Caller, Any, Any],
     history: NamedDependency[History],

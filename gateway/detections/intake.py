@@ -43,6 +43,9 @@ class Upload:
     media_type: str
     filename: str
     model: str | None
+    client_reference: str | None = None
+    tags: tuple[str, ...] = ()
+    reuse: bool = False
 
 
 class Intake:
@@ -60,8 +63,9 @@ class Intake:
         content_length: int | None,
         modality: Modality | None,
         authorise: Callable[[], Awaitable[object]],
+        file_field: str = "file",
     ) -> Upload:
-        """Read a form with a `file` and perhaps a `model` and, unless `modality` is given, a `modality`.
+        """Read a form with a file, in the field `file_field`, and perhaps what `Form` knows beside it.
 
         `authorise` is awaited before anything is written to disk, so that only known callers can fill it.
 
@@ -72,10 +76,15 @@ class Intake:
         kind, options = parse_options_header(content_type)
         boundary = options.get("boundary")
         if kind != "multipart/form-data" or not boundary:
-            raise InvalidBodyError("Send the file as multipart/form-data, in a field named `file`.")
+            raise InvalidBodyError(f"Send the file as multipart/form-data, in a field named `{file_field}`.")
         if content_length is not None and content_length > self._limit(modality) + _FORM_OVERHEAD:
             raise self._too_large(modality)
-        form = Form(writer=self._store.writer(), modality=modality, fixed_modality=modality is not None)
+        form = Form(
+            writer=self._store.writer(),
+            file_field=file_field,
+            modality=modality,
+            fixed_modality=modality is not None,
+        )
         try:
             async with asyncio.timeout(self._settings.upload_timeout_s):
                 await self._parse(form, body, boundary, authorise)
@@ -123,9 +132,34 @@ class Intake:
                 await authorise()
             await form.writer.spool(chunk)
 
+    async def accept(self, data: bytes, *, modality: Modality, filename: str, model: str | None) -> Upload:
+        """Take a medium that is in memory already.
+
+        Raises:
+            RequestError: It is empty, too large or of another kind.
+        """
+        if len(data) > self._limit(modality):
+            raise self._too_large(modality)
+        form = Form(
+            writer=self._store.writer(),
+            file_field="",
+            modality=modality,
+            fixed_modality=True,
+            model=model,
+            filename=filename,
+            head=data[:SNIFFED_BYTES],
+        )
+        if data and not form.writer.keep(data):
+            await form.writer.spool(data)
+        try:
+            return await self._conclude(form)
+        except BaseException:
+            await form.writer.discard()
+            raise
+
     async def _conclude(self, form: Form) -> Upload:
         if form.filename is None:
-            raise MissingFileError
+            raise MissingFileError(f"The multipart field `{form.file_field}` is missing.")
         if form.writer.size == 0:
             raise EmptyFileError
         sniffed = form.sniffed or sniff(form.head)
@@ -138,6 +172,9 @@ class Intake:
             media_type=sniffed.media_type,
             filename=form.filename,
             model=form.model,
+            client_reference=form.client_reference,
+            tags=tuple(form.tags),
+            reuse=form.reuse,
         )
 
     def _limit(self, modality: Modality | None) -> int:

@@ -1,6 +1,7 @@
 """Where an uploaded medium is while it is judged: in memory if it is small, in the spool folder if not."""
 
 import asyncio
+import hashlib
 import os
 import time
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ _WRITE_AT_ONCE: Final = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class MemoryMedia:
-    """A medium held in memory."""
+    """A medium held in memory; `digest` is its SHA-256."""
 
     data: bytes
+    digest: bytes
 
     @property
     def size(self) -> int:
@@ -26,10 +28,11 @@ class MemoryMedia:
 
 @dataclass(frozen=True, slots=True)
 class SpooledMedia:
-    """A medium held as a file in the spool folder."""
+    """A medium held as a file in the spool folder; `digest` is its SHA-256."""
 
     path: Path
     size: int
+    digest: bytes
 
 
 Media = MemoryMedia | SpooledMedia
@@ -97,6 +100,7 @@ class MediaWriter:
         self._chunks: list[bytes] = []
         self._held = 0
         self._file: BinaryIO | None = None
+        self._hash = hashlib.sha256()
         self.size = 0
 
     @property
@@ -131,10 +135,10 @@ class MediaWriter:
         if self._file is None:
             data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
             self._chunks = []
-            return MemoryMedia(data)
+            return MemoryMedia(data, hashlib.sha256(data).digest())
         await self._flush(self._file)
         self._file.close()
-        return SpooledMedia(self._path, self.size)
+        return SpooledMedia(self._path, self.size, self._hash.digest())
 
     async def discard(self) -> None:
         """Forget what came in."""
@@ -151,11 +155,11 @@ class MediaWriter:
         self._pending = 0
         self._budget.give(self._held)
         self._held = 0
-        await asyncio.to_thread(_write_all, file, data)
+        await asyncio.to_thread(self._write_all, file, data)
 
-
-def _write_all(file: BinaryIO, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        written = file.write(view)
-        view = view[written:]
+    def _write_all(self, file: BinaryIO, data: bytes) -> None:
+        self._hash.update(data)
+        view = memoryview(data)
+        while view:
+            written = file.write(view)
+            view = view[written:]

@@ -1,54 +1,131 @@
-"""What every route that takes a file does: read the key, take the file in, have it judged, note the limits."""
+"""What every route that takes a file does: read who calls, take the file in, have it judged, note the limits."""
 
+import hashlib
+import re
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from litestar import Request
 
 from bentos.contract import Modality
+from gateway.access.credentials import Credentials
+from gateway.access.guard import Guard
+from gateway.detections.admission import Order
 from gateway.detections.forms import RequestBody
-from gateway.detections.intake import Intake
-from gateway.detections.schemas import DetectionView
-from gateway.detections.service import Detections, Order
-from gateway.errors import AuthenticationError, ClientGoneError, GatewayError
-from gateway.keys.guard import KeyGuard, presented_key
+from gateway.detections.intake import Intake, Upload
+from gateway.detections.service import Detections, Outcome
+from gateway.errors import AuthenticationError, ClientGoneError, GatewayError, RequestError
 from gateway.limits.headers import note_allowance
+from gateway.models.service import Models
 from gateway.rendering import request_id_of
+
+IDEMPOTENCY_HEADER: Final = "idempotency-key"
+_IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 class Reception:
-    """Turns a request with a file into a verdict."""
+    """Turns a request with a medium into a verdict."""
 
-    def __init__(self, intake: Intake, detections: Detections, guard: KeyGuard) -> None:
+    def __init__(self, intake: Intake, detections: Detections, guard: Guard, models: Models) -> None:
         self._intake = intake
         self._detections = detections
         self._guard = guard
+        self._models = models
 
-    async def receive(self, request: Request[Any, Any, Any], modality: Modality | None = None) -> DetectionView:
-        """Judge the file that a request carries, as `modality` where one is given.
+    async def receive(
+        self,
+        request: Request[Any, Any, Any],
+        modality: Modality | None = None,
+        *,
+        file_field: str = "file",
+        channel: str = "api",
+    ) -> Outcome:
+        """Judge the file that a request carries in a form, as `modality` where one is given; the outcome has its view.
 
         Raises:
             GatewayError: The request is refused, or judging failed; the caller's limits are noted where it is known.
         """
         body = RequestBody(request.receive)
         try:
-            key_digest = presented_key(request)
+            credentials = await self._guard.credentials(request)
+            read_idempotency_key(request)
             upload = await self._intake.read(
                 body,
                 content_type=request.headers.get("content-type", ""),
                 content_length=request.content_length,
                 modality=modality,
                 authorise=partial(self._guard.identify, request),
+                file_field=file_field,
             )
         except GatewayError as error:
             if not isinstance(error, AuthenticationError | ClientGoneError):
                 await self._guard.identify(request)
             await body.drain()
             raise
-        order = Order(key_digest=key_digest, upload=upload, request_id=request_id_of(request.scope))
+        return await self._judge(request, credentials, upload, channel)
+
+    async def judge(
+        self,
+        request: Request[Any, Any, Any],
+        data: bytes,
+        *,
+        modality: Modality,
+        filename: str,
+        model: str | None,
+        channel: str,
+    ) -> Outcome:
+        """Judge a medium that a request carried in some other way; the outcome has its view.
+
+        Raises:
+            GatewayError: As from `receive`.
+        """
+        credentials = await self._guard.credentials(request)
+        upload = await self._intake.accept(data, modality=modality, filename=filename, model=model)
+        return await self._judge(request, credentials, upload, channel)
+
+    async def _judge(
+        self, request: Request[Any, Any, Any], credentials: Credentials, upload: Upload, channel: str
+    ) -> Outcome:
+        key = read_idempotency_key(request)
+        order = Order(
+            credentials=credentials,
+            upload=upload,
+            request_id=request_id_of(request.scope),
+            channel=channel,
+            idempotency_key=key,
+            fingerprint=_fingerprint(request, upload) if key else None,
+            model_asked=upload.model or self._models.default_of(upload.modality),
+        )
         outcome = await self._detections.detect(order)
         if outcome.allowance is not None:
             note_allowance(request.scope, outcome.allowance)
         if outcome.view is None:
             raise outcome.error or GatewayError()
-        return outcome.view
+        return outcome
+
+
+def read_idempotency_key(request: Request[Any, Any, Any]) -> str | None:
+    """The client's own name for this call; None where it gave none. Raises RequestError where it is no such name."""
+    key = request.headers.get(IDEMPOTENCY_HEADER)
+    if key is None:
+        return None
+    if not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise RequestError(
+            "The header Idempotency-Key must hold 1 to 255 visible ASCII characters.", code="invalid_idempotency_key"
+        )
+    return key
+
+
+def _fingerprint(request: Request[Any, Any, Any], upload: Upload) -> bytes:
+    """SHA-256 of all that a call asks for: two calls with the same one want the same."""
+    parts = (
+        request.scope["path"],
+        upload.media.digest.hex(),
+        upload.modality.value,
+        upload.filename,
+        upload.model or "",
+        upload.client_reference or "",
+        ",".join(upload.tags),
+        str(upload.reuse),
+    )
+    return hashlib.sha256("\0".join(parts).encode()).digest()

@@ -19,6 +19,7 @@ from bentos.contract import (
 )
 
 Status = Literal["running", "succeeded", "failed"]
+Rating = Literal["real", "fake", "unsure"]
 
 
 class Schema(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,8 +33,20 @@ class DetectionFailure(Schema, frozen=True):
     message: str
 
 
+class Feedback(Schema, frozen=True):
+    """What the account says that the medium really is."""
+
+    label: Rating
+    note: str | None
+    at: datetime
+
+
 class DetectionSummary(Schema, frozen=True):
-    """A detection in a list. What only a verdict has is null while it runs and where it failed."""
+    """A detection in a list. What only a verdict has is null while it runs and where it failed.
+
+    `sha256` is the digest of the medium. `key_id` is null for a call with an access token. `cached_from` names the
+    earlier detection whose verdict this one repeats.
+    """
 
     id: UUID
     status: Status
@@ -49,6 +62,13 @@ class DetectionSummary(Schema, frozen=True):
     model: str | None
     version: int | None
     error: DetectionFailure | None
+    sha256: str | None
+    client_reference: str | None
+    tags: tuple[str, ...]
+    key_id: UUID | None
+    cached_from: UUID | None
+    feedback: Feedback | None = None
+    deleted_at: datetime | None = None
 
 
 class DetectionView(DetectionSummary, frozen=True):
@@ -75,32 +95,10 @@ def confidence_percent(p_fake: float) -> float:
     return round(100 * max(p_fake, 1 - p_fake), 2)
 
 
-def view_of_answer(
-    answer: Detection,
-    *,
-    detection_id: UUID,
-    filename: str,
-    media_type: str,
-    size_bytes: int,
-    created_at: datetime,
-    settled_at: datetime | None,
-) -> DetectionView:
+def view_of_answer(answer: Detection, summary: DetectionSummary) -> DetectionView:
     """The view of a detection that has its verdict."""
     return DetectionView(
-        id=detection_id,
-        status="succeeded",
-        modality=answer.modality,
-        filename=filename,
-        media_type=media_type,
-        size_bytes=size_bytes,
-        created_at=created_at,
-        settled_at=settled_at,
-        verdict=answer.verdict,
-        p_fake=answer.p_fake,
-        confidence=answer.confidence,
-        model=answer.model,
-        version=answer.version,
-        error=None,
+        **msgspec.structs.asdict(summary),
         reasons=answer.reasons,
         partial=answer.partial,
         unscored=answer.unscored,

@@ -12,10 +12,10 @@ from typing import Final
 
 from gateway.errors import InvalidKeyError
 
-_MARK: Final = "sk-live-"
+MARK: Final = "sk-live-"
 _RANDOM_DIGITS: Final = 40
 _SHOWN_DIGITS: Final = 8
-_SHAPE: Final = re.compile(rf"{_MARK}([0-9a-f]{{{_RANDOM_DIGITS}}})([0-9a-f]{{8}})")
+_SHAPE: Final = re.compile(rf"{MARK}([0-9a-f]{{{_RANDOM_DIGITS}}})([0-9a-f]{{8}})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,17 @@ class NewKey:
     digest: bytes
     prefix: str
 
+    @property
+    def last4(self) -> str:
+        """The last four characters, shown in lists."""
+        return self.secret[-4:]
+
 
 def make_key() -> NewKey:
     """Make a key with 160 random bits."""
     digits = secrets.token_hex(_RANDOM_DIGITS // 2)
-    secret = f"{_MARK}{digits}{_checksum(digits)}"
-    return NewKey(secret=secret, digest=digest_key(secret), prefix=f"{_MARK}{digits[:_SHOWN_DIGITS]}")
+    secret = f"{MARK}{digits}{_checksum(digits)}"
+    return NewKey(secret=secret, digest=digest_key(secret), prefix=f"{MARK}{digits[:_SHOWN_DIGITS]}")
 
 
 def digest_key(secret: str) -> bytes:

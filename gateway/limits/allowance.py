@@ -12,15 +12,25 @@ from typing import Any, Final
 
 DAY_S: Final = 86_400
 
-ALLOWANCE_COLUMNS: Final = """
-    a.daily_limit, coalesce(d.charged, 0), a.burst_limit, a.burst_period_s, b.arrival_at, now()
+_TODAY: Final = "(platform_now() AT TIME ZONE 'utc')::date"
+ALLOWANCE_COLUMNS: Final = f"""
+    c.daily_limit, CASE WHEN m.day >= {_TODAY} THEN m.charged ELSE 0 END, c.burst_limit, c.burst_period_s,
+    m.arrival_at, platform_now(), c.daily_bytes, CASE WHEN m.day >= {_TODAY} THEN m.bytes ELSE 0 END,
+    c.concurrent_limit, NULL, c.key_daily_limit, CASE WHEN k.day >= {_TODAY} THEN k.charged ELSE 0 END,
+    c.key_burst_limit, c.key_burst_period_s, k.arrival_at
 """
-"""Columns for `read_allowance`, of `accounts a`, today's `usage_days d` and `bursts b`."""
+"""Columns for `read_allowance`, of `find_caller c`, and of the `meters` of its account, `m`, and of its key, `k`.
+
+The function `admit` answers the same columns in the same order.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowance:
-    """An account's limits and their state at `now`. A limit of None does not exist."""
+    """The limits of an account, and of the key that was used, with their state at `now`. None: there is no such limit.
+
+    `running` is known only where an account has a limit on what runs at the same time, and only on admission.
+    """
 
     daily_limit: int | None
     used_today: int
@@ -28,6 +38,25 @@ class Allowance:
     burst_period_s: int
     arrival_at: datetime | None
     now: datetime
+    daily_bytes: int | None = None
+    bytes_today: int = 0
+    concurrent_limit: int | None = None
+    running: int | None = None
+    key_daily_limit: int | None = None
+    key_used_today: int = 0
+    key_burst_limit: int | None = None
+    key_burst_period_s: int = 60
+    key_arrival_at: datetime | None = None
+
+    @property
+    def bytes_remaining(self) -> int | None:
+        """Bytes left until 00:00 UTC; None without a limit on bytes."""
+        return None if self.daily_bytes is None else max(0, self.daily_bytes - self.bytes_today)
+
+    @property
+    def key_daily_remaining(self) -> int | None:
+        """Detections left to this key until 00:00 UTC; None without a limit of its own."""
+        return None if self.key_daily_limit is None else max(0, self.key_daily_limit - self.key_used_today)
 
     @property
     def daily_remaining(self) -> int | None:
@@ -46,28 +75,52 @@ class Allowance:
         return max(1, math.ceil((self.resets_at - self.now).total_seconds()))
 
     @property
-    def burst_remaining(self) -> int | None:
-        """Detections possible this instant; None without a burst limit."""
+    def burst(self) -> "Burst | None":
+        """The account's burst limit; None where it has none."""
         if self.burst_limit is None:
             return None
-        room = self.burst_period_s - self._burst_debt_s
-        return max(0, min(self.burst_limit, math.floor(room * self.burst_limit / self.burst_period_s + 1e-6)))
+        return Burst(limit=self.burst_limit, period_s=self.burst_period_s, arrival_at=self.arrival_at, now=self.now)
 
     @property
-    def seconds_to_burst_slot(self) -> int:
-        """Whole seconds until one more detection is possible under the burst limit, at least 1."""
-        if self.burst_limit is None:
-            return 1
-        emission_s = self.burst_period_s / self.burst_limit
-        return max(1, math.ceil(self._burst_debt_s + emission_s - self.burst_period_s))
+    def key_burst(self) -> "Burst | None":
+        """The key's burst limit; None where it has none."""
+        if self.key_burst_limit is None:
+            return None
+        return Burst(
+            limit=self.key_burst_limit,
+            period_s=self.key_burst_period_s,
+            arrival_at=self.key_arrival_at,
+            now=self.now,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Burst:
+    """A burst limit by the generic cell rate algorithm: `limit` detections in `period_s` seconds, steadily refilled."""
+
+    limit: int
+    period_s: int
+    arrival_at: datetime | None
+    now: datetime
 
     @property
-    def seconds_to_full_burst(self) -> int:
-        """Whole seconds until the whole burst limit is there again."""
-        return math.ceil(self._burst_debt_s)
+    def remaining(self) -> int:
+        """Detections possible this instant."""
+        room = self.period_s - self._debt_s
+        return max(0, min(self.limit, math.floor(room * self.limit / self.period_s + 1e-6)))
 
     @property
-    def _burst_debt_s(self) -> float:
+    def seconds_to_slot(self) -> int:
+        """Whole seconds until one more detection is possible, at least 1."""
+        return max(1, math.ceil(self._debt_s + self.period_s / self.limit - self.period_s))
+
+    @property
+    def seconds_to_full(self) -> int:
+        """Whole seconds until the whole limit is there again."""
+        return math.ceil(self._debt_s)
+
+    @property
+    def _debt_s(self) -> float:
         if self.arrival_at is None:
             return 0.0
         return max(0.0, (self.arrival_at - self.now).total_seconds())
@@ -75,12 +128,20 @@ class Allowance:
 
 def read_allowance(row: Sequence[Any]) -> Allowance:
     """The allowance from a row of `ALLOWANCE_COLUMNS`."""
-    daily_limit, used_today, burst_limit, burst_period_s, arrival_at, now = row
     return Allowance(
-        daily_limit=daily_limit,
-        used_today=used_today,
-        burst_limit=burst_limit,
-        burst_period_s=burst_period_s,
-        arrival_at=arrival_at,
-        now=now,
+        daily_limit=row[0],
+        used_today=row[1] or 0,
+        burst_limit=row[2],
+        burst_period_s=row[3],
+        arrival_at=row[4],
+        now=row[5],
+        daily_bytes=row[6],
+        bytes_today=row[7] or 0,
+        concurrent_limit=row[8],
+        running=row[9],
+        key_daily_limit=row[10],
+        key_used_today=row[11] or 0,
+        key_burst_limit=row[12],
+        key_burst_period_s=row[13] or 60,
+        key_arrival_at=row[14],
     )

@@ -7,7 +7,8 @@ import msgspec
 from litestar import Request, Router, get
 from litestar.di import NamedDependency
 
-from gateway.keys.guard import Caller, require_key
+from gateway.access.guard import Caller, require
+from gateway.access.scopes import USAGE_READ
 from gateway.limits.usage import Usage
 from gateway.reference.operations import KEYED
 
@@ -45,11 +46,11 @@ async def read_usage(request: Request[Caller, Any, Any], usage: NamedDependency[
     allowance = caller.allowance
     total, last_day = await usage.total(caller.account_id)
     burst = None
-    if allowance.burst_limit is not None:
+    if allowance.burst is not None:
         burst = BurstUsage(
-            limit=allowance.burst_limit,
-            period_s=allowance.burst_period_s,
-            remaining=allowance.burst_remaining or 0,
+            limit=allowance.burst.limit,
+            period_s=allowance.burst.period_s,
+            remaining=allowance.burst.remaining,
         )
     return UsageReport(
         day=DailyUsage(
@@ -64,4 +65,6 @@ async def read_usage(request: Request[Caller, Any, Any], usage: NamedDependency[
     )
 
 
-usage_routes = Router("/v1/usage", route_handlers=[read_usage], guards=[require_key], security=KEYED, tags=["Usage"])
+usage_routes = Router(
+    "/v1/usage", route_handlers=[read_usage], guards=[require(USAGE_READ)], security=KEYED, tags=["Usage"]
+)

@@ -29,12 +29,26 @@ def limit_headers(allowance: Allowance) -> list[tuple[bytes, bytes]]:
     if allowance.daily_limit is not None:
         policies.append(f'"daily";q={allowance.daily_limit};w={DAY_S}')
         states.append(f'"daily";r={allowance.daily_remaining};t={allowance.seconds_to_reset}')
-    if allowance.burst_limit is not None:
-        policies.append(f'"burst";q={allowance.burst_limit};w={allowance.burst_period_s}')
-        states.append(f'"burst";r={allowance.burst_remaining};t={allowance.seconds_to_full_burst}')
+    if allowance.daily_bytes is not None:
+        policies.append(f'"bytes";q={allowance.daily_bytes};qu="content-bytes";w={DAY_S}')
+        states.append(f'"bytes";r={allowance.bytes_remaining};t={allowance.seconds_to_reset}')
+    if allowance.key_daily_limit is not None:
+        policies.append(f'"key-daily";q={allowance.key_daily_limit};w={DAY_S}')
+        states.append(f'"key-daily";r={allowance.key_daily_remaining};t={allowance.seconds_to_reset}')
+    for name, burst in (("burst", allowance.burst), ("key-burst", allowance.key_burst)):
+        if burst is not None:
+            policies.append(f'"{name}";q={burst.limit};w={burst.period_s}')
+            states.append(f'"{name}";r={burst.remaining};t={burst.seconds_to_full}')
     if not policies:
         return []
-    return [
+    headers = [
         (b"ratelimit-policy", ", ".join(policies).encode()),
         (b"ratelimit", ", ".join(states).encode()),
     ]
+    if allowance.daily_limit is not None:
+        headers += [
+            (b"x-ratelimit-limit", str(allowance.daily_limit).encode()),
+            (b"x-ratelimit-remaining", str(allowance.daily_remaining).encode()),
+            (b"x-ratelimit-reset", str(int(allowance.resets_at.timestamp())).encode()),
+        ]
+    return headers

@@ -7,13 +7,15 @@ from uuid import UUID
 from gateway.db.engine import Pool
 
 _TOTAL: Final = """
-    SELECT coalesce(sum(charged), 0)::bigint, max(day) FILTER (WHERE charged > 0)
-    FROM usage_days WHERE account_id = %(account_id)s
+    SELECT m.total, CASE WHEN m.charged > 0 THEN m.day ELSE (
+        SELECT max(d.day) FROM detection_days d WHERE d.account_id = m.subject_id AND d.charged > 0
+    ) END
+    FROM meters m WHERE m.subject_id = %(account_id)s
 """
 
 
 class Usage:
-    """Reads the days on which accounts were charged."""
+    """Reads what accounts have used."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool

@@ -3,7 +3,8 @@
 from litestar import Router, get
 from litestar.di import NamedDependency
 
-from gateway.keys.guard import require_key
+from gateway.access.guard import require
+from gateway.access.scopes import MODELS_READ
 from gateway.models.service import ModelCatalogue, Models
 from gateway.reference.operations import KEYED
 
@@ -14,4 +15,6 @@ async def list_models(models: NamedDependency[Models]) -> ModelCatalogue:
     return await models.catalogue()
 
 
-model_routes = Router("/v1/models", route_handlers=[list_models], guards=[require_key], security=KEYED, tags=["Models"])
+model_routes = Router(
+    "/v1/models", route_handlers=[list_models], guards=[require(MODELS_READ)], security=KEYED, tags=["Models"]
+)

@@ -44,6 +44,13 @@ class Models:
                 self._asked_at = time.monotonic()
             return self._catalogue
 
+    def default_of(self, modality: Modality) -> str | None:
+        """Name of the model that is asked where the caller names none, as far as it was heard; never waits."""
+        for model in self._catalogue.models:
+            if model.modality == modality and model.default:
+                return model.name
+        return None
+
     async def _ask(self, modality: Modality) -> tuple[ModelInfo, ...] | None:
         try:
             return await self._bentos.models(modality)

@@ -63,9 +63,9 @@ class Sizes:
 class Plan:
     """The size of the whole work; the default is what two cores do in a quarter of an hour."""
 
-    image: Sizes = Sizes(pairs={"train": 5000, "calibration": 500, "test": 800}, epochs=4)
+    image: Sizes = Sizes(pairs={"train": 5000, "calibration": 500, "test": 800}, epochs=3)
     video: Sizes = Sizes(pairs={"train": 320, "calibration": 100, "test": 150}, epochs=30)
-    audio: Sizes = Sizes(pairs={"train": 1000, "calibration": 250, "test": 400}, epochs=8)
+    audio: Sizes = Sizes(pairs={"train": 1000, "calibration": 250, "test": 400}, epochs=5)
 
 
 def main() -> None:

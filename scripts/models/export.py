@@ -28,7 +28,17 @@ def export_keras(
         path = Path(folder) / "model.onnx"
         model.export(path, format="onnx", verbose=False)
         exported = onnx.load(path)
-    return rename_ends(exported, inputs=inputs, outputs=outputs)
+    graph = rename_ends(exported, inputs=inputs, outputs=outputs)
+    _declare_outputs(graph, [tensor.shape for tensor in model.outputs])
+    return graph
+
+
+def _declare_outputs(graph: ModelProto, shapes: Sequence[Sequence[int | None]]) -> None:
+    """Write the sizes that Keras knows where the converter left them open; the first axis stays the batch."""
+    for end, shape in zip(graph.graph.output, shapes, strict=True):
+        for dimension, size in zip(end.type.tensor_type.shape.dim[1:], shape[1:], strict=True):
+            if size is not None:
+                dimension.dim_value = size
 
 
 def export_torch(module: torch.nn.Module, example: torch.Tensor, *, name: str, output: str) -> ModelProto:

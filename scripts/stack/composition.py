@@ -80,6 +80,7 @@ def compose(
         "BONAFIDE_GATEWAY_HOST": settings.gateway_host,
         "BONAFIDE_GATEWAY_PORT": str(settings.gateway_port),
         "BONAFIDE_DATABASE_URL": cluster.url(),
+        "BONAFIDE_TOKEN_KEY": folder.secret("token-key"),
     }
     return Platform(
         programs=(

@@ -91,6 +91,7 @@ def measure(cluster: Cluster, postgres: psutil.Process, spool: Path, options: ar
         "BONAFIDE_DATABASE_URL": cluster.url(),
         "BONAFIDE_BENTO_TOKEN": "made-up-token-of-the-measurement",
         "BONAFIDE_REFERENCE_KEY": "made-up-reference-key-of-the-measurement",
+        "BONAFIDE_TOKEN_KEY": "made-up-token-key-of-the-measurement",
         "BONAFIDE_SPOOL": str(spool),
         "BONAFIDE_IMAGE_BENTO_URL": f"http://127.0.0.1:{bento_port}",
         "BONAFIDE_GATEWAY_PORT": str(port),

@@ -51,13 +51,13 @@ async def test_what_v1_does_not_know_is_a_problem_document(
 
 
 async def test_an_unforeseen_failure_tells_nothing_but_the_id(client: Client, database: Any) -> None:
-    await database.execute("ALTER TABLE usage_days RENAME TO gone")
+    await database.execute("ALTER TABLE meters RENAME TO gone")
     for path in ("/v1/usage", "/usage"):
         answer = await client.get(path)
         assert answer.status_code == 500
         body = answer.json()
         assert "gone" not in answer.text
-        assert "usage_days" not in answer.text
+        assert "meters" not in answer.text
         assert (body["request_id"] if path == "/v1/usage" else body["error"]["requestId"]) == answer.headers[
             "x-request-id"
         ]

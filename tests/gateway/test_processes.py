@@ -57,7 +57,7 @@ async def test_exactly_the_limit_passes_across_processes(start_gateway: StartGat
         statuses = [status for some in await asyncio.gather(*map(caller, range(64))) for status in some]
     assert len(statuses) == 320
     assert (statuses.count(200), statuses.count(429)) == (200, 120)
-    assert await (await database.execute("SELECT charged FROM usage_days")).fetchall() == [(200,)]
+    assert await (await database.execute("SELECT charged FROM meters")).fetchall() == [(200,)]
     assert await states(database) == ["succeeded"] * 200
 
 

@@ -11,19 +11,23 @@ from gateway.db.tables import METADATA
 CATALOGUE = {
     "columns": """
         SELECT table_name, column_name, data_type, is_nullable, column_default, character_maximum_length
-        FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'alembic_version' ORDER BY 1, 2
+        FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'alembic_version'
+            AND table_name NOT LIKE 'procrastinate%' ORDER BY 1, 2
     """,
     "indexes": """
         SELECT tablename, indexname, indexdef FROM pg_indexes
-        WHERE schemaname = 'public' AND tablename <> 'alembic_version' ORDER BY 1, 2
+        WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+            AND tablename NOT LIKE 'procrastinate%' ORDER BY 1, 2
     """,
     "constraints": """
         SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
-        WHERE connamespace = 'public'::regnamespace AND conrelid <> 'alembic_version'::regclass ORDER BY 1, 2
+        WHERE connamespace = 'public'::regnamespace AND conrelid <> 'alembic_version'::regclass
+            AND conrelid::regclass::text NOT LIKE 'procrastinate%' ORDER BY 1, 2
     """,
     "storage": """
         SELECT relname, reloptions FROM pg_class
-        WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'alembic_version' ORDER BY 1
+        WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'alembic_version'
+            AND relname NOT LIKE 'procrastinate%' ORDER BY 1
     """,
 }
 

@@ -180,11 +180,11 @@ async def test_a_well_formed_key_that_nobody_has_is_401_and_writes_nothing(
     assert await (await database.execute("SELECT FROM detections")).fetchall() == []
 
 
-async def test_a_suspended_account_is_401_at_once(client: Client, database: Any) -> None:
+async def test_a_suspended_account_is_refused_at_once(client: Client, database: Any) -> None:
     assert (await client.detect()).status_code == 200
     await database.execute("UPDATE accounts SET status = 'suspended'")
-    assert_problem(await client.detect(), 401, "invalid_api_key")
-    assert_problem(await client.get("/v1/usage"), 401, "invalid_api_key")
+    assert_problem(await client.detect(), 403, "account_suspended")
+    assert_problem(await client.get("/v1/usage"), 403, "account_suspended")
 
 
 REFUSALS = [
@@ -249,7 +249,7 @@ async def test_over_the_burst_limit_is_429_until_the_next_slot_and_costs_nothing
     assert 25 <= int(answer.headers["retry-after"]) <= 30
     assert '"burst";r=0;' in answer.headers["ratelimit"]
     assert await client.used() == 2
-    await database.execute("UPDATE bursts SET arrival_at = arrival_at - interval '30 s'")
+    await database.execute("UPDATE meters SET arrival_at = arrival_at - interval '30 s'")
     assert (await client.detect()).status_code == 200
 
 
@@ -287,10 +287,10 @@ async def test_a_refund_goes_to_the_day_that_was_charged(
     bentos[Modality.IMAGE].delay_s = 0.5
     running = asyncio.create_task(client.detect())
     await asyncio.sleep(0.2)
-    await database.execute("UPDATE usage_days SET day = day - 1")
+    await database.execute("UPDATE meters SET day = day - 1")
     await database.execute("UPDATE detections SET charged_on = charged_on - 1")
     await running
-    assert await (await database.execute("SELECT charged FROM usage_days")).fetchall() == [(0,)]
+    assert await (await database.execute("SELECT charged FROM meters")).fetchall() == [(0,)]
 
 
 async def test_large_media_go_by_reference_and_their_file_is_removed(

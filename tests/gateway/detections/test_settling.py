@@ -41,7 +41,7 @@ async def rows(database: Any) -> list[tuple[Any, ...]]:
 
 
 async def charged(database: Any) -> int:
-    row = await (await database.execute("SELECT coalesce(sum(charged), 0) FROM usage_days")).fetchone()
+    row = await (await database.execute("SELECT coalesce(sum(charged), 0) FROM meters")).fetchone()
     return row[0]
 
 
@@ -115,7 +115,9 @@ async def test_the_gateway_sweeps_by_itself(gateway_settings: GatewaySettings, d
         FROM accounts
         """
     )
-    await database.execute("INSERT INTO usage_days SELECT id, current_date, 1 FROM accounts")
+    await database.execute(
+        "INSERT INTO meters (subject_id, day, charged, total, arrival_at) SELECT id, current_date, 1, 1, now() FROM accounts"
+    )
     async with gateway_without_bentos(gateway_settings) as client:
         client.key = key
 

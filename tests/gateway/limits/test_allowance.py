@@ -38,17 +38,17 @@ def test_what_is_left_of_the_day_is_never_negative(used: int, left: int) -> None
 
 @pytest.mark.parametrize(("ahead_s", "left"), [(-5, 10), (0, 10), (6, 9), (54, 1), (55, 0), (60, 0)], ids=str)
 def test_what_is_left_of_the_burst_follows_the_theoretical_arrival_time(ahead_s: float, left: int) -> None:
-    assert allowance(arrival_at=NOON + timedelta(seconds=ahead_s)).burst_remaining == left
+    assert allowance(arrival_at=NOON + timedelta(seconds=ahead_s)).burst.remaining == left
 
 
 def test_a_full_burst_frees_its_next_slot_after_one_emission_interval() -> None:
-    assert allowance(arrival_at=NOON + timedelta(seconds=60)).seconds_to_burst_slot == 6
+    assert allowance(arrival_at=NOON + timedelta(seconds=60)).burst.seconds_to_slot == 6
 
 
 def test_an_account_without_limits_has_no_headers() -> None:
     unlimited = allowance(daily_limit=None, burst_limit=None)
     assert unlimited.daily_remaining is None
-    assert unlimited.burst_remaining is None
+    assert unlimited.burst is None
     assert limit_headers(unlimited) == []
 
 
@@ -56,4 +56,7 @@ def test_the_headers_name_both_policies() -> None:
     assert dict(limit_headers(allowance(arrival_at=NOON + timedelta(seconds=12)))) == {
         b"ratelimit-policy": b'"daily";q=100;w=86400, "burst";q=10;w=60',
         b"ratelimit": b'"daily";r=60;t=43200, "burst";r=8;t=12',
+        b"x-ratelimit-limit": b"100",
+        b"x-ratelimit-remaining": b"60",
+        b"x-ratelimit-reset": b"1896134400",
     }

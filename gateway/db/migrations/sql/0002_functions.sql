@@ -1,0 +1,280 @@
+-- The functions that admit and close detections. Each is one round trip and one transaction, whatever it holds.
+--
+-- Locks are taken in one order everywhere, so that no two calls wait for each other in a ring: detections, then the
+-- meter of the account, then the meter of the key, then the count of the day; accounts in the order of their ids.
+
+-- What the limits take for now. A test that has to cross midnight puts another clock in its place.
+CREATE FUNCTION platform_now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT now()';
+
+-- Who calls: by the SHA-256 of a key, by a session, or by an account that an outside issuer vouched for. No row: nobody.
+-- Scopes are null for callers who may do whatever their account may.
+CREATE FUNCTION find_caller(of_digest bytea, of_session uuid, of_account uuid)
+RETURNS TABLE (
+    account_id uuid, key_id uuid, session_id uuid, number bigint, email text, username text, role text, status text,
+    scopes text[], allowed_addresses text[], allowed_models text[],
+    daily_limit integer, daily_bytes bigint, burst_limit integer, burst_period_s integer, concurrent_limit integer,
+    key_daily_limit integer, key_daily_bytes bigint, key_burst_limit integer, key_burst_period_s integer
+) LANGUAGE sql STABLE AS $$
+    SELECT a.id, c.key_id, c.session_id, a.number, a.email, a.username, a.role, a.status,
+        c.scopes, c.allowed_addresses, c.allowed_models,
+        coalesce(a.daily_limit, p.daily_limit), coalesce(a.daily_bytes, p.daily_bytes),
+        coalesce(a.burst_limit, p.burst_limit), coalesce(a.burst_period_s, p.burst_period_s),
+        coalesce(a.concurrent_limit, p.concurrent_limit),
+        c.daily_limit, c.daily_bytes, c.burst_limit, c.burst_period_s
+    FROM (
+        SELECT k.account_id, k.id AS key_id, NULL::uuid AS session_id, k.scopes, k.allowed_addresses, k.allowed_models,
+            k.daily_limit, k.daily_bytes, k.burst_limit, k.burst_period_s
+        FROM api_keys k
+        WHERE k.digest = of_digest AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
+        UNION ALL
+        SELECT s.account_id, NULL, s.id, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+        FROM sessions s
+        WHERE s.id = of_session AND s.closed_at IS NULL AND s.expires_at > now()
+        UNION ALL
+        SELECT of_account, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE of_account IS NOT NULL
+    ) c
+    JOIN accounts a ON a.id = c.account_id
+    JOIN plans p ON p.name = a.plan
+    WHERE a.status <> 'deleted'
+    LIMIT 1
+$$;
+
+-- Take a meter for oneself until the transaction ends, with the day turned where it is a new one.
+CREATE FUNCTION lock_meter(of_subject uuid, today date) RETURNS meters LANGUAGE plpgsql AS $$
+DECLARE
+    m meters;
+BEGIN
+    SELECT * INTO m FROM meters WHERE subject_id = of_subject FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        INSERT INTO meters (subject_id, day, arrival_at) VALUES (of_subject, today, 'epoch')
+        ON CONFLICT (subject_id) DO UPDATE SET day = meters.day
+        RETURNING * INTO m;
+    END IF;
+    IF m.day < today THEN
+        m.day := today;
+        m.charged := 0;
+        m.bytes := 0;
+    END IF;
+    RETURN m;
+END $$;
+
+CREATE FUNCTION keep_meter(m meters) RETURNS void LANGUAGE sql AS $$
+    UPDATE meters SET day = m.day, charged = m.charged, bytes = m.bytes, total = m.total, arrival_at = m.arrival_at
+    WHERE subject_id = m.subject_id
+$$;
+
+-- Admit detections, each for itself: find the caller, check what it may and what is left, charge, open the row.
+-- What is refused is not charged. `outcome` is 'admitted', 'replay' (the idempotency key has its answer already, in
+-- `detection_id`) or why not: 'unknown', 'suspended', 'scope', 'address', 'model', 'in_progress', 'mismatch', 'daily',
+-- 'bytes', 'burst', 'concurrent', 'key_daily', 'key_bytes', 'key_burst'.
+CREATE FUNCTION admit(orders jsonb)
+RETURNS TABLE (
+    place integer, outcome text, detection_id uuid, created_at timestamptz, account_id uuid, key_id uuid,
+    daily_limit integer, charged integer, burst_limit integer, burst_period_s integer, arrival_at timestamptz,
+    at timestamptz, daily_bytes bigint, bytes bigint, concurrent_limit integer, running integer,
+    key_daily_limit integer, key_charged integer, key_burst_limit integer, key_burst_period_s integer,
+    key_arrival_at timestamptz
+) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    o record;
+    m meters;
+    k meters;
+    claim idempotency_keys;
+    changed boolean := false;
+    limited boolean;
+    today date;
+    arrival timestamptz;
+    key_arrival timestamptz;
+BEGIN
+    at := platform_now();
+    today := (at AT TIME ZONE 'utc')::date;
+    FOR o IN
+        SELECT t.*, c.*
+        FROM jsonb_to_recordset(orders) AS t (
+            place integer, key_digest text, session_id uuid, claimed_account uuid, address text, modality text,
+            model text, attempt uuid, filename text, media_type text, size_bytes bigint, media_digest text,
+            request_id text, channel text, client_reference text, tags text[], cached_from uuid,
+            charge integer, lifetime_s float8, idempotency_key text, fingerprint text
+        )
+        LEFT JOIN LATERAL find_caller(decode(t.key_digest, 'hex'), t.session_id, t.claimed_account) c ON true
+        ORDER BY c.account_id, t.place
+    LOOP
+        place := o.place;
+        account_id := o.account_id;
+        key_id := o.key_id;
+        detection_id := NULL;
+        created_at := NULL;
+        running := NULL;
+        key_charged := NULL;
+        key_arrival_at := NULL;
+        IF o.account_id IS NULL THEN
+            outcome := 'unknown';
+            RETURN NEXT;
+            CONTINUE;
+        END IF;
+        IF m.subject_id IS DISTINCT FROM o.account_id THEN
+            IF changed THEN
+                PERFORM keep_meter(m);
+                changed := false;
+            END IF;
+            m := lock_meter(o.account_id, today);
+        END IF;
+        limited := o.key_daily_limit IS NOT NULL OR o.key_daily_bytes IS NOT NULL OR o.key_burst_limit IS NOT NULL;
+        IF limited THEN
+            k := lock_meter(o.key_id, today);
+            key_arrival := greatest(k.arrival_at, at)
+                + make_interval(secs => o.key_burst_period_s / o.key_burst_limit::float8);
+        END IF;
+        arrival := greatest(m.arrival_at, at) + make_interval(secs => o.burst_period_s / o.burst_limit::float8);
+        IF o.concurrent_limit IS NOT NULL THEN
+            SELECT count(*) INTO running FROM detections d WHERE d.account_id = o.account_id AND d.status = 'running';
+        END IF;
+        claim := NULL;
+        IF o.idempotency_key IS NOT NULL THEN
+            SELECT * INTO claim FROM idempotency_keys i
+            WHERE i.account_id = o.account_id AND i.key = o.idempotency_key AND i.expires_at > now();
+        END IF;
+
+        outcome := CASE
+            WHEN o.status = 'suspended' THEN 'suspended'
+            WHEN NOT (o.scopes IS NULL OR '*' = ANY (o.scopes) OR 'detect:' || o.modality = ANY (o.scopes)) THEN 'scope'
+            WHEN o.allowed_addresses IS NOT NULL AND NOT coalesce(o.address::inet <<= ANY (o.allowed_addresses::inet[]), false)
+                THEN 'address'
+            WHEN o.allowed_models IS NOT NULL AND NOT coalesce(o.model = ANY (o.allowed_models), false) THEN 'model'
+            WHEN claim.key IS NOT NULL AND claim.fingerprint <> decode(o.fingerprint, 'hex') THEN 'mismatch'
+            WHEN claim.key IS NOT NULL THEN 'claimed'
+            WHEN m.charged + o.charge > o.daily_limit THEN 'daily'
+            WHEN m.bytes + o.size_bytes > o.daily_bytes THEN 'bytes'
+            WHEN limited AND k.charged + o.charge > o.key_daily_limit THEN 'key_daily'
+            WHEN limited AND k.bytes + o.size_bytes > o.key_daily_bytes THEN 'key_bytes'
+            WHEN running >= o.concurrent_limit THEN 'concurrent'
+            WHEN arrival - make_interval(secs => o.burst_period_s) > at THEN 'burst'
+            WHEN limited AND key_arrival - make_interval(secs => o.key_burst_period_s) > at THEN 'key_burst'
+            ELSE 'admitted'
+        END;
+        IF outcome = 'claimed' THEN
+            detection_id := claim.detection_id;
+            outcome := 'in_progress';
+            SELECT 'replay' INTO outcome FROM detections d WHERE d.id = claim.detection_id AND d.status = 'succeeded';
+            outcome := coalesce(outcome, 'in_progress');
+        ELSIF outcome = 'admitted' THEN
+            m.charged := m.charged + o.charge;
+            m.bytes := m.bytes + o.size_bytes;
+            m.total := m.total + o.charge;
+            m.arrival_at := coalesce(arrival, m.arrival_at);
+            changed := true;
+            IF limited THEN
+                k.charged := k.charged + o.charge;
+                k.bytes := k.bytes + o.size_bytes;
+                k.total := k.total + o.charge;
+                k.arrival_at := coalesce(key_arrival, k.arrival_at);
+                PERFORM keep_meter(k);
+            END IF;
+            INSERT INTO detections AS d (
+                account_id, key_id, status, attempt, modality, filename, media_type, size_bytes, media_digest,
+                request_id, channel, client_reference, tags, cached_from, charged, charged_on, deadline_at
+            ) VALUES (
+                o.account_id, o.key_id, 'running', o.attempt, o.modality, o.filename, o.media_type, o.size_bytes,
+                decode(o.media_digest, 'hex'), o.request_id, o.channel, o.client_reference,
+                coalesce(o.tags, '{}'), o.cached_from, o.charge, m.day, now() + make_interval(secs => o.lifetime_s)
+            ) RETURNING d.id, d.created_at INTO detection_id, created_at;
+            running := running + 1;
+            IF o.idempotency_key IS NOT NULL THEN
+                INSERT INTO idempotency_keys AS i (account_id, key, fingerprint, detection_id, expires_at)
+                VALUES (o.account_id, o.idempotency_key, decode(o.fingerprint, 'hex'), detection_id, now() + '24 hours')
+                ON CONFLICT (account_id, key) DO UPDATE
+                SET fingerprint = excluded.fingerprint, detection_id = excluded.detection_id, status = NULL,
+                    response = NULL, created_at = now(), expires_at = excluded.expires_at;
+            END IF;
+        END IF;
+        daily_limit := o.daily_limit;
+        charged := m.charged;
+        burst_limit := o.burst_limit;
+        burst_period_s := o.burst_period_s;
+        arrival_at := m.arrival_at;
+        daily_bytes := o.daily_bytes;
+        bytes := m.bytes;
+        concurrent_limit := o.concurrent_limit;
+        key_daily_limit := o.key_daily_limit;
+        key_burst_limit := o.key_burst_limit;
+        key_burst_period_s := o.key_burst_period_s;
+        IF limited THEN
+            key_charged := k.charged;
+            key_arrival_at := k.arrival_at;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+    IF changed THEN
+        PERFORM keep_meter(m);
+    END IF;
+END $$;
+
+-- Count a closed detection in its day.
+CREATE FUNCTION count_failure(of_account uuid, of_day date, of_modality text, of_key uuid) RETURNS void
+LANGUAGE sql AS $$
+    INSERT INTO detection_days AS d (account_id, day, modality, key_id, failed)
+    VALUES (of_account, of_day, of_modality, coalesce(of_key, '00000000-0000-0000-0000-000000000000'), 1)
+    ON CONFLICT (account_id, day, modality, key_id) DO UPDATE SET failed = d.failed + 1
+$$;
+
+-- Close a running detection as failed and refund it, to the day on which it was charged; its idempotency key is free
+-- again. Null where it was not this attempt's to close any more.
+CREATE FUNCTION fail_detection(of_id uuid, of_attempt uuid, code text, message text) RETURNS timestamptz
+LANGUAGE plpgsql AS $$
+DECLARE
+    d record;
+    subject uuid;
+BEGIN
+    UPDATE detections SET status = 'failed', settled_at = now(), refunded = true, attempt = uuidv4(),
+        error_code = code, error_message = message
+    WHERE id = of_id AND attempt = of_attempt AND status = 'running'
+    RETURNING * INTO d;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    FOREACH subject IN ARRAY ARRAY[d.account_id, d.key_id] LOOP
+        UPDATE meters m SET total = m.total - d.charged,
+            charged = m.charged - CASE WHEN m.day = d.charged_on THEN d.charged ELSE 0 END,
+            bytes = m.bytes - CASE WHEN m.day = d.charged_on THEN d.size_bytes ELSE 0 END
+        WHERE m.subject_id = subject;
+    END LOOP;
+    PERFORM count_failure(d.account_id, d.charged_on, d.modality, d.key_id);
+    DELETE FROM idempotency_keys i WHERE i.detection_id = of_id;
+    RETURN d.settled_at;
+END $$;
+
+-- Close what is overdue because its process died; one process at a time, at most `most` rows. Returns how many.
+CREATE FUNCTION sweep_detections(most integer) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    d record;
+    count integer := 0;
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(hashtext('bonafide.sweep')) THEN
+        RETURN 0;
+    END IF;
+    FOR d IN
+        SELECT s.id, s.attempt FROM (
+            SELECT id, attempt, account_id FROM detections WHERE status = 'running' AND deadline_at < now()
+            ORDER BY deadline_at LIMIT most FOR UPDATE SKIP LOCKED
+        ) s ORDER BY s.account_id
+    LOOP
+        PERFORM fail_detection(d.id, d.attempt, 'abandoned', 'The detection was interrupted. Nothing was charged.');
+        count := count + 1;
+    END LOOP;
+    RETURN count;
+END $$;
+
+-- The audit log is only ever added to; the one change allowed is to give an event its place in the chain.
+CREATE FUNCTION refuse_audit_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' AND OLD.place IS NULL AND NEW.place IS NOT NULL
+        AND to_jsonb(OLD) - 'place' - 'chain_hash' = to_jsonb(NEW) - 'place' - 'chain_hash' THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION 'the audit log is append-only';
+END $$;
+CREATE TRIGGER audit_events_append_only BEFORE UPDATE OR DELETE ON audit_events
+    FOR EACH ROW EXECUTE FUNCTION refuse_audit_change();
+CREATE TRIGGER audit_events_no_truncate BEFORE TRUNCATE ON audit_events
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit_change();
