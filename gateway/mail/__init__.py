@@ -1,0 +1,1 @@
+"""Mail: posted with the transaction that calls for it, sent by the worker."""

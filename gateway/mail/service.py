@@ -1,0 +1,40 @@
+"""Posts mail: it leaves with the transaction that calls for it, and the worker sends it (`mail.tasks`)."""
+
+import re
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.queue.deferring import defer
+
+SEND_MAIL: Final = "send_mail"
+MAIL_QUEUE: Final = "mail"
+
+_ADDRESS: Final = re.compile(r"[^@\s\x00-\x1f\x7f<>,;:\"\\]+@[^@\s\x00-\x1f\x7f<>,;:\"\\]+")
+_LONGEST_ADDRESS: Final = 254
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """A message of plain text to one address.
+
+    Raises:
+        ValueError: The address is not exactly one, or the subject would not stay one line.
+    """
+
+    to: str
+    subject: str
+    text: str
+
+    def __post_init__(self) -> None:
+        if len(self.to) > _LONGEST_ADDRESS or not _ADDRESS.fullmatch(self.to):
+            raise ValueError("A mail goes to exactly one address.")
+        if _CONTROL.search(self.subject):
+            raise ValueError("The subject of a mail is one line.")
+
+
+async def post(connection: AsyncConnection, mail: Mail) -> None:
+    """Have a mail sent once the transaction of the connection is committed."""
+    await defer(connection, SEND_MAIL, asdict(mail), queue=MAIL_QUEUE)
