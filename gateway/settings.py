@@ -58,6 +58,17 @@ class GatewaySettings(BaseSettings):
     default_plan: str = Field("standard", description="Plan of a newly made account.")
     reuse_charge: int = Field(0, ge=0, le=1, description="What a repeated verdict counts against the daily limit.")
 
+    worker_concurrency: int = Field(4, ge=1, le=64, description="Jobs that a worker runs at once.")
+    job_retention_days: int = Field(14, ge=1, description="Days for which finished jobs are kept.")
+    smtp_url: SecretStr | None = Field(
+        None, description="smtp:// or smtps:// address of the mail server, with its user and password."
+    )
+    mail_from: str = Field("Bonafide <no-reply@localhost>", description="Sender of mail.")
+    mail_folder: Path | None = Field(
+        None, description="Where mail is put as files while no mail server is named, for `bonafide mail`."
+    )
+    mail_timeout_s: float = Field(20, gt=0, description="Longest time that handing over a mail may take.")
+
     cors_origins: list[str] = Field(
         default=[f"http://{host}:{port}" for host in ("localhost", "127.0.0.1") for port in (5173, 3000, 3001, 8501)],
         description="JSON list of origins whose browser pages may call the gateway.",

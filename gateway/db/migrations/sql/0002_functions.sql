@@ -278,3 +278,12 @@ CREATE TRIGGER audit_events_append_only BEFORE UPDATE OR DELETE ON audit_events
     FOR EACH ROW EXECUTE FUNCTION refuse_audit_change();
 CREATE TRIGGER audit_events_no_truncate BEFORE TRUNCATE ON audit_events
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit_change();
+
+-- What a job was called with may be a secret, such as the link in a mail: it goes as soon as nobody needs it any more.
+CREATE FUNCTION forget_job_arguments() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.args := '{}';
+    RETURN NEW;
+END $$;
+CREATE TRIGGER procrastinate_jobs_forget_arguments BEFORE UPDATE OF status ON procrastinate_jobs
+    FOR EACH ROW WHEN (NEW.status IN ('succeeded', 'cancelled')) EXECUTE FUNCTION forget_job_arguments();
