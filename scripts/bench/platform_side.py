@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Final
 
 import httpx
+import psycopg
 
 from scripts.bench.errors import BenchError
 from scripts.bench.keras_side import Server, free_port
 from scripts.stack.folder import DataFolder
+from scripts.stack.postgres import Cluster
 from scripts.stack.state import read_state
 
 MEBIBYTE: Final = 1024 * 1024
@@ -48,8 +50,6 @@ def platform(home: Path) -> Generator[Platform]:
     environment = {
         **os.environ,
         "BONAFIDE_HOME": str(home),
-        "BONAFIDE_DAILY_LIMIT": str(UNREACHED_LIMIT),
-        "BONAFIDE_BURST_LIMIT": str(UNREACHED_LIMIT),
         "BONAFIDE_VIDEO_MAX_BYTES": str(VIDEO_LIMIT),
         **{f"BONAFIDE_{name}_PORT": str(port) for name, port in ports.items()},
     }
@@ -60,7 +60,7 @@ def platform(home: Path) -> Generator[Platform]:
         url = f"http://127.0.0.1:{ports['GATEWAY']}"
         yield Platform(
             gateway=Server(host="127.0.0.1", port=ports["GATEWAY"], groups=find_groups(home)),
-            key=_make_account(url),
+            key=_make_account(url, home),
             metrics_url=f"http://127.0.0.1:{ports['TRITON_METRICS']}/metrics",
             ready_s=ready_s,
         )
@@ -99,12 +99,19 @@ def _counter(text: str, name: str, model: str) -> int:
     )
 
 
-def _make_account(url: str) -> str:
-    """The key of a new, ordinary account, as anybody gets one."""
+def _make_account(url: str, home: Path) -> str:
+    """The key of a new account, made as anybody makes one, with limits of its own that no run reaches."""
     account = {"email": f"bench-{os.urandom(6).hex()}@example.com", "password": os.urandom(16).hex()}
     answer = httpx.post(f"{url}/signup", json=account, timeout=30)
     if not answer.is_success:
         raise PlatformError(f"no account: {answer.status_code} {answer.text[:300]}")
+    folder = DataFolder(home)
+    cluster = Cluster(folder=folder.postgres, password=folder.secret("database-password"))
+    with psycopg.connect(cluster.conninfo()) as database:
+        database.execute(
+            "UPDATE accounts SET daily_limit = %(limit)s, burst_limit = %(limit)s WHERE email = %(email)s",
+            {"limit": UNREACHED_LIMIT, "email": account["email"]},
+        )
     return answer.json()["api_key"]
 
 

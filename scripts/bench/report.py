@@ -20,6 +20,7 @@ class Results(msgspec.Struct, kw_only=True):
     machine: dict[str, Any]
     settings: dict[str, Any]
     image: list[Summary] = []
+    control: list[Summary] = []
     figures: dict[str, float] = {}
     media: list[Comparison] = []
     memory: dict[str, float] = {}
@@ -55,6 +56,8 @@ def render(results: Results) -> str:
     parts = [f"Measured {results.started} on {cores}, {machine['memory_gb']} GB, Python {machine['python']}."]
     if results.image:
         parts += [_image_table(results.image), _steps(results.image)]
+    if results.control:
+        parts += [_image_table(results.control), _control_steps(results.control)]
     if results.media:
         parts.append(_media_table(results.media))
     if results.memory:
@@ -106,6 +109,13 @@ def _steps(summaries: Sequence[Summary]) -> str:
     rows = [(f"CPU ms, {group}", *(f"{each.cpu_ms_by_group[group]:.2f}" for each in ours)) for group in groups]
     rows += [(step, *(f"{each.steps_ms.get(step, 0.0):.2f}" for each in ours)) for step in steps]
     return table(heads, rows)
+
+
+def _control_steps(summaries: Sequence[Summary]) -> str:
+    """Which part of the control plane takes the CPU of one request."""
+    groups = sorted({group for each in summaries for group in each.cpu_ms_by_group})
+    rows = [(each.side, *(f"{each.cpu_ms_by_group[group]:.2f}" for group in groups)) for each in summaries]
+    return table(("CPU ms per request", *groups), rows)
 
 
 def _media_table(media: Sequence[Comparison]) -> str:

@@ -14,6 +14,7 @@ import simplejpeg
 from bentos.faces import find_faces
 from scripts.bench.bare_loop import served_image_model
 from scripts.bench.clips import make_clip, make_sound, pad_mp4
+from scripts.bench.control_plane import measure_control_plane
 from scripts.bench.image import measure_image
 from scripts.bench.keras_side import Server, keras_server
 from scripts.bench.media import compare
@@ -37,6 +38,11 @@ class Part(StrEnum):
     IMAGE = "image"
     MEDIA = "media"
     MEMORY = "memory"
+    CONTROL = "control"
+
+
+ON_THE_PLATFORM: Final = frozenset({Part.IMAGE, Part.MEDIA, Part.MEMORY})
+"""The parts that need the whole platform; the others start what they need."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +76,17 @@ def run(options: Options, say: Callable[[str], None]) -> Results:
             "seed": SEED,
         },
     )
+    if Part.CONTROL in options.parts:
+        say("measuring the control plane")
+        results.control, figures = measure_control_plane(seconds=options.seconds, rounds=options.rounds, say=say)
+        results.figures |= figures
+    if options.parts & ON_THE_PLATFORM:
+        _measure_on_the_platform(results, options, say)
+    results.outcomes = judge(results.figures)
+    return results
+
+
+def _measure_on_the_platform(results: Results, options: Options, say: Callable[[str], None]) -> None:
     say("making the media, where they are not there yet")
     pictures = cached_photographs(options.media, options.pictures, SEED, count_faces)
     with ExitStack() as stack:
@@ -96,8 +113,6 @@ def run(options: Options, say: Callable[[str], None]) -> Results:
             results.figures |= figures
         if Part.MEDIA in options.parts and theirs is not None:
             _measure_media(results, ours, theirs, options, say)
-    results.outcomes = judge(results.figures)
-    return results
 
 
 def count_faces(jpeg: bytes) -> int:

@@ -61,6 +61,13 @@ TARGETS = (
     Target(
         figure="upload_bento_mb", title="500 MB upload, growth of the Bento", comparison="below", bound=50, unit="MB"
     ),
+    Target(
+        figure="control_plane_rps",
+        title="control plane alone, small bodies",
+        comparison="at least",
+        bound=1200,
+        unit="requests/s",
+    ),
     Target(figure="ready_s", title="ready after `up`, once installed", comparison="at most", bound=30, unit="s"),
 )
 
