@@ -35,7 +35,7 @@ _IDENTIFY: Final[LiteralString] = f"""
         c.allowed_addresses, {ALLOWANCE_COLUMNS}
     FROM find_caller(%(key_digest)s::bytea, %(session_id)s::uuid, %(account_id)s::uuid) c
     LEFT JOIN meters m ON m.subject_id = c.account_id
-    LEFT JOIN meters k ON k.subject_id = c.key_id
+    LEFT JOIN meters k ON k.subject_id = c.key_meter_id
 """  # noqa: S608 - The inserted text is a constant list of columns.
 
 

@@ -17,7 +17,8 @@ ALLOWANCE_COLUMNS: Final = f"""
     c.daily_limit, CASE WHEN m.day >= {_TODAY} THEN m.charged ELSE 0 END, c.burst_limit, c.burst_period_s,
     m.arrival_at, platform_now(), c.daily_bytes, CASE WHEN m.day >= {_TODAY} THEN m.bytes ELSE 0 END,
     c.concurrent_limit, NULL, c.key_daily_limit, CASE WHEN k.day >= {_TODAY} THEN k.charged ELSE 0 END,
-    c.key_burst_limit, c.key_burst_period_s, k.arrival_at
+    c.key_burst_limit, c.key_burst_period_s, k.arrival_at, c.key_daily_bytes,
+    CASE WHEN k.day >= {_TODAY} THEN k.bytes ELSE 0 END
 """
 """Columns for `read_allowance`, of `find_caller c`, and of the `meters` of its account, `m`, and of its key, `k`.
 
@@ -47,11 +48,18 @@ class Allowance:
     key_burst_limit: int | None = None
     key_burst_period_s: int = 60
     key_arrival_at: datetime | None = None
+    key_daily_bytes: int | None = None
+    key_bytes_today: int = 0
 
     @property
     def bytes_remaining(self) -> int | None:
         """Bytes left until 00:00 UTC; None without a limit on bytes."""
         return None if self.daily_bytes is None else max(0, self.daily_bytes - self.bytes_today)
+
+    @property
+    def key_bytes_remaining(self) -> int | None:
+        """Bytes left to this key until 00:00 UTC; None without a limit of its own."""
+        return None if self.key_daily_bytes is None else max(0, self.key_daily_bytes - self.key_bytes_today)
 
     @property
     def key_daily_remaining(self) -> int | None:
@@ -106,18 +114,22 @@ class Burst:
     @property
     def remaining(self) -> int:
         """Detections possible this instant."""
-        room = self.period_s - self._debt_s
-        return max(0, min(self.limit, math.floor(room * self.limit / self.period_s + 1e-6)))
+        return max(0, min(self.limit, self.limit - math.ceil(self._debt_s / self._slot_s - 1e-6)))
 
     @property
     def seconds_to_slot(self) -> int:
         """Whole seconds until one more detection is possible, at least 1."""
-        return max(1, math.ceil(self._debt_s + self.period_s / self.limit - self.period_s))
+        return max(1, math.ceil(self._debt_s - (self.limit - 1) * self._slot_s))
 
     @property
     def seconds_to_full(self) -> int:
         """Whole seconds until the whole limit is there again."""
         return math.ceil(self._debt_s)
+
+    @property
+    def _slot_s(self) -> float:
+        """The emission interval, in whole microseconds as the database has it."""
+        return max(1e-6, round(self.period_s / self.limit, 6))
 
     @property
     def _debt_s(self) -> float:
@@ -144,4 +156,6 @@ def read_allowance(row: Sequence[Any]) -> Allowance:
         key_burst_limit=row[12],
         key_burst_period_s=row[13] or 60,
         key_arrival_at=row[14],
+        key_daily_bytes=row[15],
+        key_bytes_today=row[16] or 0,
     )

@@ -13,7 +13,8 @@ class ApiKey(SQLModel, table=True):
     """A key of an account, of which only the SHA-256 digest and its first and last characters are kept.
 
     An account has at most one living primary key, the one that contract A shows and regenerates. What is null does not
-    restrict: addresses (networks in CIDR notation), models, limits. A rotated key lives on until `expires_at`.
+    restrict: addresses (networks in CIDR notation), models, limits. A rotated key lives on until `expires_at`; its
+    successor counts on the same meter, `meter_id` (null: one of its own, under the key's id).
     """
 
     __tablename__ = "api_keys"  # pyright: ignore[reportAssignmentType] - SQLModel takes a plain name too.
@@ -43,6 +44,7 @@ class ApiKey(SQLModel, table=True):
     burst_period_s: int = Field(default=60, sa_column_kwargs={"server_default": "60"})
     is_primary: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     rotated_from: UUID | None = None
+    meter_id: UUID | None = None
     created_at: datetime | None = Field(default=None, sa_column=timestamp("created_at", required=True))
     expires_at: datetime | None = Field(default=None, sa_column=timestamp("expires_at"))
     last_used_at: datetime | None = Field(default=None, sa_column=timestamp("last_used_at"))

@@ -7,31 +7,37 @@
 CREATE FUNCTION platform_now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT now()';
 
 -- Who calls: by the SHA-256 of a key, by a session, or by an account that an outside issuer vouched for. No row: nobody.
--- Scopes are null for callers who may do whatever their account may.
+-- Scopes are null for callers who may do whatever their account may. A daily limit of the account's own that is above its
+-- plan's takes a burst limit with it that the plan did not set below its daily one. Rotated keys share one meter.
 CREATE FUNCTION find_caller(of_digest bytea, of_session uuid, of_account uuid)
 RETURNS TABLE (
     account_id uuid, key_id uuid, session_id uuid, number bigint, email text, username text, role text, status text,
     scopes text[], allowed_addresses text[], allowed_models text[],
     daily_limit integer, daily_bytes bigint, burst_limit integer, burst_period_s integer, concurrent_limit integer,
-    key_daily_limit integer, key_daily_bytes bigint, key_burst_limit integer, key_burst_period_s integer
+    key_daily_limit integer, key_daily_bytes bigint, key_burst_limit integer, key_burst_period_s integer,
+    key_meter_id uuid
 ) LANGUAGE sql STABLE AS $$
     SELECT a.id, c.key_id, c.session_id, a.number, a.email, a.username, a.role, a.status,
         c.scopes, c.allowed_addresses, c.allowed_models,
         coalesce(a.daily_limit, p.daily_limit), coalesce(a.daily_bytes, p.daily_bytes),
-        coalesce(a.burst_limit, p.burst_limit), coalesce(a.burst_period_s, p.burst_period_s),
+        coalesce(
+            a.burst_limit,
+            CASE WHEN p.burst_limit >= p.daily_limit THEN greatest(p.burst_limit, a.daily_limit) ELSE p.burst_limit END
+        ),
+        coalesce(a.burst_period_s, p.burst_period_s),
         coalesce(a.concurrent_limit, p.concurrent_limit),
-        c.daily_limit, c.daily_bytes, c.burst_limit, c.burst_period_s
+        c.daily_limit, c.daily_bytes, c.burst_limit, c.burst_period_s, c.meter_id
     FROM (
         SELECT k.account_id, k.id AS key_id, NULL::uuid AS session_id, k.scopes, k.allowed_addresses, k.allowed_models,
-            k.daily_limit, k.daily_bytes, k.burst_limit, k.burst_period_s
+            k.daily_limit, k.daily_bytes, k.burst_limit, k.burst_period_s, coalesce(k.meter_id, k.id) AS meter_id
         FROM api_keys k
         WHERE k.digest = of_digest AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
         UNION ALL
-        SELECT s.account_id, NULL, s.id, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+        SELECT s.account_id, NULL, s.id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
         FROM sessions s
         WHERE s.id = of_session AND s.closed_at IS NULL AND s.expires_at > now()
         UNION ALL
-        SELECT of_account, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE of_account IS NOT NULL
+        SELECT of_account, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE of_account IS NOT NULL
     ) c
     JOIN accounts a ON a.id = c.account_id
     JOIN plans p ON p.name = a.plan
@@ -73,7 +79,7 @@ RETURNS TABLE (
     daily_limit integer, charged integer, burst_limit integer, burst_period_s integer, arrival_at timestamptz,
     at timestamptz, daily_bytes bigint, bytes bigint, concurrent_limit integer, running integer,
     key_daily_limit integer, key_charged integer, key_burst_limit integer, key_burst_period_s integer,
-    key_arrival_at timestamptz
+    key_arrival_at timestamptz, key_daily_bytes bigint, key_bytes bigint
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -84,6 +90,8 @@ DECLARE
     changed boolean := false;
     limited boolean;
     today date;
+    slot interval;
+    key_slot interval;
     arrival timestamptz;
     key_arrival timestamptz;
 BEGIN
@@ -108,6 +116,7 @@ BEGIN
         running := NULL;
         key_charged := NULL;
         key_arrival_at := NULL;
+        key_bytes := NULL;
         IF o.account_id IS NULL THEN
             outcome := 'unknown';
             RETURN NEXT;
@@ -122,11 +131,13 @@ BEGIN
         END IF;
         limited := o.key_daily_limit IS NOT NULL OR o.key_daily_bytes IS NOT NULL OR o.key_burst_limit IS NOT NULL;
         IF limited THEN
-            k := lock_meter(o.key_id, today);
-            key_arrival := greatest(k.arrival_at, at)
-                + make_interval(secs => o.key_burst_period_s / o.key_burst_limit::float8);
+            k := lock_meter(o.key_meter_id, today);
+            key_slot := make_interval(secs => o.key_burst_period_s / o.key_burst_limit::float8);
+            key_arrival := greatest(k.arrival_at, at) + key_slot;
         END IF;
-        arrival := greatest(m.arrival_at, at) + make_interval(secs => o.burst_period_s / o.burst_limit::float8);
+        -- An interval is rounded to microseconds: so many of them as the limit allows are compared, not the period.
+        slot := make_interval(secs => o.burst_period_s / o.burst_limit::float8);
+        arrival := greatest(m.arrival_at, at) + slot;
         IF o.concurrent_limit IS NOT NULL THEN
             SELECT count(*) INTO running FROM detections d WHERE d.account_id = o.account_id AND d.status = 'running';
         END IF;
@@ -149,8 +160,8 @@ BEGIN
             WHEN limited AND k.charged + o.charge > o.key_daily_limit THEN 'key_daily'
             WHEN limited AND k.bytes + o.size_bytes > o.key_daily_bytes THEN 'key_bytes'
             WHEN running >= o.concurrent_limit THEN 'concurrent'
-            WHEN arrival - make_interval(secs => o.burst_period_s) > at THEN 'burst'
-            WHEN limited AND key_arrival - make_interval(secs => o.key_burst_period_s) > at THEN 'key_burst'
+            WHEN arrival - slot * o.burst_limit > at THEN 'burst'
+            WHEN limited AND key_arrival - key_slot * o.key_burst_limit > at THEN 'key_burst'
             ELSE 'admitted'
         END;
         IF outcome = 'claimed' THEN
@@ -199,9 +210,11 @@ BEGIN
         key_daily_limit := o.key_daily_limit;
         key_burst_limit := o.key_burst_limit;
         key_burst_period_s := o.key_burst_period_s;
+        key_daily_bytes := o.key_daily_bytes;
         IF limited THEN
             key_charged := k.charged;
             key_arrival_at := k.arrival_at;
+            key_bytes := k.bytes;
         END IF;
         RETURN NEXT;
     END LOOP;
@@ -233,7 +246,9 @@ BEGIN
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
-    FOREACH subject IN ARRAY ARRAY[d.account_id, d.key_id] LOOP
+    FOREACH subject IN ARRAY ARRAY[
+        d.account_id, (SELECT coalesce(k.meter_id, k.id) FROM api_keys k WHERE k.id = d.key_id)
+    ] LOOP
         UPDATE meters m SET total = m.total - d.charged,
             charged = m.charged - CASE WHEN m.day = d.charged_on THEN d.charged ELSE 0 END,
             bytes = m.bytes - CASE WHEN m.day = d.charged_on THEN d.size_bytes ELSE 0 END
@@ -255,9 +270,11 @@ BEGIN
     END IF;
     FOR d IN
         SELECT s.id, s.attempt FROM (
-            SELECT id, attempt, account_id FROM detections WHERE status = 'running' AND deadline_at < now()
+            SELECT * FROM detections WHERE status = 'running' AND deadline_at < now()
             ORDER BY deadline_at LIMIT most FOR UPDATE SKIP LOCKED
-        ) s ORDER BY s.account_id
+        ) s
+        -- The order in which settling counts days.
+        ORDER BY s.account_id, s.charged_on, s.modality, coalesce(s.key_id, '00000000-0000-0000-0000-000000000000')
     LOOP
         PERFORM fail_detection(d.id, d.attempt, 'abandoned', 'The detection was interrupted. Nothing was charged.');
         count := count + 1;

@@ -285,6 +285,7 @@ def upgrade() -> None:
     op.add_column("api_keys", sa.Column("burst_limit", sa.Integer(), nullable=True))
     op.add_column("api_keys", sa.Column("burst_period_s", sa.Integer(), server_default="60", nullable=False))
     op.add_column("api_keys", sa.Column("rotated_from", sa.Uuid(), nullable=True))
+    op.add_column("api_keys", sa.Column("meter_id", sa.Uuid(), nullable=True))
     op.add_column("api_keys", sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("detections", sa.Column("number", sa.BigInteger(), sa.Identity(always=True), nullable=False))
     op.add_column("detections", sa.Column("media_digest", sa.LargeBinary(length=32), nullable=True))
