@@ -19,6 +19,7 @@ from gateway.access.credentials import CredentialReader, NoIssuers
 from gateway.access.guard import Guard
 from gateway.accounts.passwords import Passwords
 from gateway.accounts.service import Accounts
+from gateway.accounts.sessions import Sessions
 from gateway.background import Chore, doing
 from gateway.compat.keys_and_quota import keys_and_quota_routes
 from gateway.db.engine import open_database
@@ -45,7 +46,7 @@ from gateway.reference.pages import describe_api, reference_routes
 from gateway.rendering import render_error
 from gateway.settings import MIB, GatewaySettings
 
-_SERVICES = ("reception", "guard", "history", "usage", "accounts", "models", "fitness", "metrics")
+_SERVICES = ("reception", "guard", "history", "usage", "accounts", "sessions", "models", "fitness", "metrics")
 
 
 def create_app() -> Edge:
@@ -95,6 +96,7 @@ def build_app(settings: GatewaySettings) -> Edge:
                 history=history,
                 usage=Usage(database.pool),
                 accounts=Accounts(database.engine, passwords, settings),
+                sessions=Sessions(database.engine, settings),
                 models=models,
                 fitness=fitness,
                 metrics=metrics,

@@ -3,8 +3,10 @@
 Secrets and addresses of other processes have no default: the gateway does not start without them.
 """
 
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -55,6 +57,16 @@ class GatewaySettings(BaseSettings):
     drain_timeout_s: float = Field(30, ge=0, description="How long stopping waits for detections in flight.")
 
     token_key: SecretStr = Field(min_length=32, description="Signs access tokens; only the gateway knows it.")
+    access_token_s: int = Field(900, ge=60, description="How long an access token of /v1 lives.")
+    refresh_token_s: int = Field(2_592_000, ge=3600, description="How long a session lives without being refreshed.")
+    require_verified_email: bool = Field(
+        False, description="Whether an account with a password is locked until its e-mail is verified."
+    )
+    sign_in_tries: int = Field(5, ge=1, description="Failed sign-ins by one name before the waits begin.")
+    sign_in_tries_by_address: int = Field(50, ge=1, description="The same by one network address.")
+    sign_in_longest_wait_s: float = Field(900, ge=0, description="Longest wait after a failed sign-in.")
+    verification_token_s: int = Field(86_400, ge=60, description="How long the token in a verification mail is good.")
+    reset_token_s: int = Field(3600, ge=60, description="How long the token in a password mail is good.")
     default_plan: str = Field("standard", description="Plan of a newly made account.")
     reuse_charge: int = Field(0, ge=0, le=1, description="What a repeated verdict counts against the daily limit.")
 
@@ -79,6 +91,23 @@ class GatewaySettings(BaseSettings):
     def _names_the_driver(cls, value: SecretStr) -> SecretStr:
         if not value.get_secret_value().startswith("postgresql+psycopg://"):
             raise ValueError("must start with postgresql+psycopg://")
+        return value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_a_mail_server(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value():
+            return None
+        address = urlsplit(value.get_secret_value())
+        if address.scheme not in {"smtp", "smtps"} or not address.hostname:
+            raise ValueError("must be smtp://host or smtps://host")
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_one_sender(cls, value: str) -> str:
+        if "@" not in parseaddr(value)[1] or not value.isprintable():
+            raise ValueError("must be an address, or a name and an address in angle brackets")
         return value
 
     def bento_url(self, modality: Modality) -> str:

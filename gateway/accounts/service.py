@@ -1,33 +1,55 @@
-"""Accounts and their primary key: sign up, recognise by password, regenerate the key."""
+"""Accounts and their primary key: register, log in by password, regenerate the key.
 
-import re
+All ways to sign in by a password go through `Accounts.log_in`. Whether the name is known must not show before the
+password was right: the same statements run, and the same hash is worked on.
+"""
+
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import exists, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.access.scopes import EVERYTHING_ORDINARY
+from gateway.accounts.back_off import BackOff
+from gateway.accounts.names import check_names, is_login
 from gateway.accounts.passwords import Passwords
-from gateway.db.tables import Account, ApiKey, table_of
-from gateway.errors import EmailTakenError, InvalidBodyError, WrongPasswordError
+from gateway.accounts.sessions import check_standing, remember_address
+from gateway.audit.service import Act, Actor, record
+from gateway.db.tables import Account, ApiKey, Session, table_of
+from gateway.errors import EmailTakenError, OverloadedError, UsernameTakenError, WrongPasswordError
 from gateway.keys.secrets import NewKey, make_key
 from gateway.settings import GatewaySettings
 
-_EMAIL: Final = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]+\.[^@\s\x00-\x1f\x7f.]+")
+NOBODY: Final = Actor(account_id=None, kind="anonymous")
 
 _ACCOUNTS: Final[Any] = table_of(Account)
 _KEYS: Final[Any] = table_of(ApiKey)
+_SESSIONS: Final[Any] = table_of(Session)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """An account just made, with its primary key, whose secret is shown this once."""
+
+    account_id: UUID
+    number: int
+    email: str | None
+    username: str | None
+    key: NewKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
     """An account that proved its password, and the prefix of its primary key (None: it has no living one)."""
 
     account_id: UUID
-    email: str
+    number: int
+    email: str | None
+    username: str | None
+    role: str
     key_prefix: str | None
 
 
@@ -38,64 +60,151 @@ class Accounts:
         self._engine = engine
         self._passwords = passwords
         self._settings = settings
+        self._back_off = BackOff(settings)
 
-    async def sign_up(self, email: str, password: str) -> NewKey:
-        """Make an account with the usual limits and its primary key.
+    async def register(
+        self, *, email: str | None, password: str | None, username: str | None = None, actor: Actor | None = None
+    ) -> Registered:
+        """Make an account of the usual plan and its primary key.
 
         Raises:
-            InvalidBodyError: This is no e-mail address.
+            InvalidBodyError: The e-mail or the username is malformed, or there is neither.
             EmailTakenError: There is one with this e-mail, in whatever case.
+            UsernameTakenError: There is one with this username, in whatever case.
+            OverloadedError: Too many passwords wait to be hashed.
         """
-        if not _EMAIL.fullmatch(email):
-            raise InvalidBodyError("The e-mail address is not valid.")
-        password_hash = await self._passwords.hash(password)
-        values = {
-            "email": email,
-            "password_hash": password_hash,
-            "plan": self._settings.default_plan,
-        }
-        try:
-            async with self._engine.begin() as connection:
-                account_id = (
-                    await connection.execute(_ACCOUNTS.insert().values(values).returning(_ACCOUNTS.c.id))
-                ).scalar_one()
-                return await issue_primary_key(connection, account_id)
-        except IntegrityError as error:
-            raise EmailTakenError from error
+        check_names(email, username)
+        password_hash = None if password is None else await self._passwords.hash(password)
+        by = actor or NOBODY
+        async with self._engine.begin() as connection:
+            made = await create_account(
+                connection,
+                email=email,
+                username=username,
+                password_hash=password_hash,
+                plan=self._settings.default_plan,
+                actor=by,
+            )
+            await remember_address(connection, made.account_id, method="register", address=by.address)
+        return made
 
-    async def recognise(self, email: str, password: str) -> Member:
-        """The active account with this e-mail and password; unknown e-mails take as long as known ones.
+    async def log_in(
+        self, login: str, password: str, *, address: str | None, actor: Actor | None = None, method: str | None = None
+    ) -> Member:
+        """The account with this e-mail or username, and this password.
+
+        Args:
+            login: E-mail or username, in whatever case.
+            password: What was given as its password.
+            address: Where the call comes from.
+            actor: For the audit log, with the id of the request.
+            method: Where no session follows: what this sign-in is remembered as.
 
         Raises:
-            WrongPasswordError: One of them is wrong, or the account may not log in.
+            WrongPasswordError: One of them is wrong.
+            TooManyAttemptsError: Too many were wrong before.
+            AccountSuspendedError: The account is suspended.
+            EmailUnverifiedError: It has to verify its e-mail first.
+            OverloadedError: Too many passwords wait to be checked.
         """
-        if not _EMAIL.fullmatch(email):
+        if not is_login(login):
             raise WrongPasswordError
-        query = (
-            select(_ACCOUNTS.c.id, _ACCOUNTS.c.email, _ACCOUNTS.c.password_hash, _KEYS.c.prefix)
-            .join(
-                _KEYS,
-                (_KEYS.c.account_id == _ACCOUNTS.c.id) & _KEYS.c.is_primary & _KEYS.c.revoked_at.is_(None),
-                isouter=True,
-            )
-            .where(func.lower(_ACCOUNTS.c.email) == func.lower(email), _ACCOUNTS.c.status == "active")
-        )
-        async with self._engine.connect() as connection:
-            row = (await connection.execute(query)).one_or_none()
-        right = await self._passwords.verify(password, row.password_hash if row else None)
+        async with self._engine.begin() as connection:
+            row = (await connection.execute(_find(login, address))).mappings().one_or_none()
+            familiar = row["id"] if row is not None and row["familiar"] else None
+            subjects = self._back_off.subjects(login, address, familiar=familiar)
+            await self._back_off.count(connection, subjects)
+        try:
+            right = await self._passwords.verify(password, row["password_hash"] if row is not None else None)
+        except OverloadedError:
+            async with self._engine.begin() as connection:
+                await self._back_off.take_back(connection, subjects)
+            raise
+        async with self._engine.begin() as connection:
+            if row is not None and right:
+                await self._back_off.succeed(connection, subjects)
+                if method is not None:
+                    await remember_address(connection, row["id"], method=method, address=address)
+            else:
+                target = None if row is None else str(row["id"])
+                await record(connection, Act(actor or NOBODY, "session.refuse", "account", target))
         if row is None or not right:
             raise WrongPasswordError
-        return Member(account_id=row.id, email=row.email, key_prefix=row.prefix)
+        check_standing(row, verified_only=self._settings.require_verified_email)
+        return Member(
+            account_id=row["id"],
+            number=row["number"],
+            email=row["email"],
+            username=row["username"],
+            role=row["role"],
+            key_prefix=row["prefix"],
+        )
 
-    async def regenerate_key(self, email: str, password: str) -> NewKey:
+    async def regenerate_key(
+        self, login: str, password: str, *, address: str | None = None, actor: Actor | None = None
+    ) -> NewKey:
         """Revoke the primary key and issue a new one, in one transaction.
 
         Raises:
-            WrongPasswordError: As from `recognise`.
+            GatewayError: As from `log_in`.
         """
-        member = await self.recognise(email, password)
+        member = await self.log_in(login, password, address=address, actor=actor, method="regenerate-key")
         async with self._engine.begin() as connection:
-            return await replace_primary_key(connection, member.account_id)
+            key = await replace_primary_key(connection, member.account_id)
+            by = Actor(account_id=member.account_id, kind="user", address=address)
+            after = {"prefix": key.prefix}
+            await record(connection, Act(by, "key.regenerate", "account", str(member.account_id), after=after))
+            return key
+
+
+async def create_account(
+    connection: AsyncConnection,
+    *,
+    email: str | None,
+    username: str | None,
+    password_hash: str | None,
+    plan: str,
+    actor: Actor,
+    email_verified: bool = False,
+) -> Registered:
+    """Make an account and its primary key; also for users that others vouch for, who have no password.
+
+    The transaction goes on unharmed where this raises.
+
+    Raises:
+        EmailTakenError: There is one with this e-mail, in whatever case.
+        UsernameTakenError: There is one with this username, in whatever case.
+    """
+    values = {
+        "email": email,
+        "username": username,
+        "password_hash": password_hash,
+        "plan": plan,
+        "email_verified_at": func.now() if email_verified else None,
+    }
+    try:
+        async with connection.begin_nested():
+            inserted = await connection.execute(
+                _ACCOUNTS.insert().values(values).returning(_ACCOUNTS.c.id, _ACCOUNTS.c.number)
+            )
+            row = inserted.one()
+    except IntegrityError as error:
+        raise taken(error) from error
+    account_id: UUID = row.id
+    key = await issue_primary_key(connection, account_id)
+    after = {"email": email, "username": username, "plan": plan}
+    await record(connection, Act(actor, "account.create", "account", str(account_id), after=after))
+    return Registered(account_id=account_id, number=row.number, email=email, username=username, key=key)
+
+
+def taken(error: IntegrityError) -> EmailTakenError | UsernameTakenError:
+    """Which of the two names was taken. Raises the error itself where it is about something else."""
+    name = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
+    if name == "accounts_email_key":
+        return EmailTakenError()
+    if name == "accounts_username_key":
+        return UsernameTakenError()
+    raise error
 
 
 async def issue_primary_key(connection: AsyncConnection, account_id: UUID) -> NewKey:
@@ -120,3 +229,17 @@ async def replace_primary_key(connection: AsyncConnection, account_id: UUID) -> 
     living = (_KEYS.c.account_id == account_id) & _KEYS.c.is_primary & _KEYS.c.revoked_at.is_(None)
     await connection.execute(update(_KEYS).where(living).values(revoked_at=func.now()))
     return await issue_primary_key(connection, account_id)
+
+
+def _find(login: str, address: str | None) -> Any:
+    """The account by its e-mail or username, its primary key's prefix, and whether the address is familiar to it."""
+    name = _ACCOUNTS.c.email if "@" in login else _ACCOUNTS.c.username
+    familiar = exists().where(_SESSIONS.c.account_id == _ACCOUNTS.c.id, _SESSIONS.c.address == address)
+    primary = (_KEYS.c.account_id == _ACCOUNTS.c.id) & _KEYS.c.is_primary & _KEYS.c.revoked_at.is_(None)
+    account = [_ACCOUNTS.c[key] for key in ("id", "number", "email", "username", "role", "status")]
+    secrets = [_ACCOUNTS.c.email_verified_at, _ACCOUNTS.c.password_hash]
+    return (
+        select(*account, *secrets, _KEYS.c.prefix, familiar.label("familiar"))
+        .join(_KEYS, primary, isouter=True)
+        .where(func.lower(name) == func.lower(login), _ACCOUNTS.c.status != "deleted")
+    )

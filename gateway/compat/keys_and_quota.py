@@ -14,6 +14,7 @@ from gateway.access.guard import Caller, require
 from gateway.access.scopes import USAGE_READ
 from gateway.accounts.passwords import LONGEST, SHORTEST
 from gateway.accounts.service import Accounts
+from gateway.audit.service import actor_of
 from gateway.detections.reception import Reception
 from gateway.detections.schemas import DetectionView
 from gateway.limits.usage import Usage
@@ -23,6 +24,7 @@ from gateway.rendering import CompatError
 _SPOOF_FROM: Final = 0.5
 """These clients know two answers only; this p_fake and above is FAKE."""
 _EMAIL_LENGTH: Final = 254
+_KEEP: Final = "Keep this key; it is not shown again."
 
 
 class NewCredentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,28 +92,36 @@ _ACCOUNT_ERRORS: Final = {status: _ERRORS[status] for status in (400, 401)}
 
 
 @post("/signup", summary="Sign up", status_code=200, responses=_ACCOUNT_ERRORS)
-async def sign_up(data: Annotated[NewCredentials, Body()], accounts: NamedDependency[Accounts]) -> KeyAnswer:
+async def sign_up(
+    request: Request[Any, Any, Any], data: Annotated[NewCredentials, Body()], accounts: NamedDependency[Accounts]
+) -> KeyAnswer:
     """Make an account and answer its key, shown this once."""
-    key = await accounts.sign_up(data.email, data.password)
-    return KeyAnswer(message="Keep this key; it is not shown again.", email=data.email, api_key=key.secret)
+    made = await accounts.register(email=data.email, password=data.password, actor=actor_of(request))
+    return KeyAnswer(message=_KEEP, email=data.email, api_key=made.key.secret)
 
 
 @post("/login", summary="Log in", status_code=200, responses=_ACCOUNT_ERRORS)
-async def log_in(data: Annotated[Credentials, Body()], accounts: NamedDependency[Accounts]) -> KeyAnswer:
+async def log_in(
+    request: Request[Any, Any, Any], data: Annotated[Credentials, Body()], accounts: NamedDependency[Accounts]
+) -> KeyAnswer:
     """Check e-mail and password, and answer the prefix of the key, which cannot be recovered."""
-    member = await accounts.recognise(data.email, data.password)
+    by = actor_of(request)
+    member = await accounts.log_in(data.email, data.password, address=by.address, actor=by, method="key-and-quota")
     return KeyAnswer(
         message="Welcome back.",
-        email=member.email,
+        email=member.email or data.email,
         api_key=None if member.key_prefix is None else f"{member.key_prefix}...",
     )
 
 
 @post("/regenerate-key", summary="Regenerate the key", status_code=200, responses=_ACCOUNT_ERRORS)
-async def regenerate_key(data: Annotated[Credentials, Body()], accounts: NamedDependency[Accounts]) -> KeyAnswer:
+async def regenerate_key(
+    request: Request[Any, Any, Any], data: Annotated[Credentials, Body()], accounts: NamedDependency[Accounts]
+) -> KeyAnswer:
     """Make a new key, shown this once; the old one is dead at once."""
-    key = await accounts.regenerate_key(data.email, data.password)
-    return KeyAnswer(message="Keep this key; it is not shown again.", email=data.email, api_key=key.secret)
+    by = actor_of(request)
+    key = await accounts.regenerate_key(data.email, data.password, address=by.address, actor=by)
+    return KeyAnswer(message=_KEEP, email=data.email, api_key=key.secret)
 
 
 @get("/usage", summary="Read usage", guards=[require(USAGE_READ)], security=KEYED, responses={401: _ERRORS[401]})

@@ -1,0 +1,42 @@
+"""What an e-mail address and a username may look like. Pure; whether they are taken only the database knows."""
+
+import re
+from typing import Final
+
+from gateway.errors import InvalidBodyError
+
+LONGEST_EMAIL: Final = 254
+LONGEST_USERNAME: Final = 64
+
+_SHUNNED: Final = r"@\s\x00-\x1f\x7f<>,;:\"\\\ud800-\udfff"
+_EMAIL: Final = re.compile(rf"[^{_SHUNNED}]{{1,64}}@[^{_SHUNNED}]+\.[^{_SHUNNED}.]+")
+_USERNAME: Final = re.compile(rf"[\w.-]{{2,{LONGEST_USERNAME}}}")
+
+
+def is_email(text: str) -> bool:
+    """Whether mail could be sent there."""
+    return len(text) <= LONGEST_EMAIL and _EMAIL.fullmatch(text) is not None
+
+
+def is_username(text: str) -> bool:
+    """Whether it is 2 to 64 letters, digits, dots, hyphens and underscores; so never an e-mail address."""
+    return _USERNAME.fullmatch(text) is not None
+
+
+def is_login(text: str) -> bool:
+    """Whether somebody could sign in by this name."""
+    return is_email(text) if "@" in text else is_username(text)
+
+
+def check_names(email: str | None, username: str | None) -> None:
+    """Refuse what an account cannot be called.
+
+    Raises:
+        InvalidBodyError: One of them is malformed, or there is neither.
+    """
+    if email is None and username is None:
+        raise InvalidBodyError("An account needs an e-mail address or a username.")
+    if email is not None and not is_email(email):
+        raise InvalidBodyError("The e-mail address is not valid.")
+    if username is not None and not is_username(username):
+        raise InvalidBodyError("A username is 2 to 64 letters, digits, dots, hyphens and underscores.")
