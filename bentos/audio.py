@@ -26,6 +26,7 @@ class AudioDetector(Detector):
         outputs = await self.infer(served.card, call, waveform=audio.windows)
         evidence = audio_evidence(audio, read_probabilities(served.card.model, outputs, "p_fake"))
         return conclude(
+            modality=self.modality,
             card=served.card,
             p_fake=score_audio([window.p_fake for window in evidence.windows]),
             evidence=evidence,

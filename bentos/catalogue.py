@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
@@ -13,10 +14,15 @@ from bentos.inference import InferenceClient, Signature, TensorSpec
 from bentos.repository import ModelRepository
 from bentos.routing import choose_version
 
+BY_FRAMES: Final = "A model of pictures: it judges a video by its frames, one by one."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """A version that answers a call: its card, and its encoder's where it is the head of a video model."""
+    """A version that answers a call: its card, and its encoder's where it is the head of a video model.
+
+    Without an encoder, what judges a video is an image model.
+    """
 
     card: Card
     encoder: Card | None = None
@@ -68,11 +74,12 @@ class Catalogue:
         card = await self._repository.card(name, route.stable)
         if not self._judges(card) or card.thresholds is None:
             return None
+        by_frames = card.modality is not self._modality
         signature = await self._inference.signature(name, route.stable, deadline)
         return ModelInfo(
             name=name,
             title=signature.title,
-            description=signature.description,
+            description=f"{signature.description} {BY_FRAMES}" if by_frames else signature.description,
             modality=self._modality,
             default=name == default,
             stable=VersionInfo(
@@ -85,8 +92,12 @@ class Catalogue:
         )
 
     def _judges(self, card: Card) -> bool:
-        """Whether the card is that of a model which gives verdicts here; an encoder gives none."""
-        return card.modality is self._modality and card.thresholds is not None
+        """Whether the card is that of a model which gives verdicts here; an encoder gives none.
+
+        A video can also be judged by a model of pictures, frame by frame.
+        """
+        by_frames = self._modality is Modality.VIDEO and card.modality is Modality.IMAGE
+        return (by_frames or card.modality is self._modality) and card.thresholds is not None
 
     async def _check(self, card: Card, deadline: Deadline) -> Served:
         signature = await self._inference.signature(card.model, card.version, deadline)

@@ -22,7 +22,15 @@ HEADER_REFERENCE: Final = "x-bonafide-reference"
 """A signed reference in place of a body."""
 HEADER_DEADLINE_MS: Final = "x-bonafide-deadline-ms"
 """Milliseconds that the caller still waits; the Bento gives up no later."""
+HEADER_THUMBNAIL: Final = "x-bonafide-thumbnail"
+"""In a call, `1` asks for a small picture of a video; in the answer, how many bytes at the end of the body are that
+picture, a JPEG. They follow the JSON of the `Detection`, which so can be kept as it came. Absent: there is none."""
 HEADER_REQUEST_ID: Final = "x-request-id"
+
+THUMBNAIL_SIDE: Final = 320
+"""Longer side of a thumbnail in pixels, at most."""
+THUMBNAIL_BYTES: Final = 20_000
+"""Bytes of a thumbnail, at most."""
 
 _REFERENCE_ALGORITHM: Final = "HS256"
 _REFERENCE_AUDIENCE: Final = "bonafide-media"

@@ -1,5 +1,7 @@
 """From a version's card and the settings to what the decoding processes are asked for. Pure."""
 
+from typing import Final
+
 from bentos.cards import Card, CropInput, FeatureInput, WaveformInput
 from bentos.catalogue import Served
 from bentos.errors import BrokenModelError
@@ -7,16 +9,28 @@ from bentos.media.options import AudioOptions, ImageOptions, VideoOptions
 from bentos.media.prepared import CropShape
 from bentos.settings import BentoSettings
 
+FRAMES: Final = 16
+"""Frames that are sampled of a video for an image model, which names no number; the same as the video model takes."""
+
 
 def image_options(served: Served, settings: BentoSettings) -> ImageOptions:
     """Return how to crop a picture for this version. Raises `BrokenModelError` where it does not take crops."""
     return ImageOptions(shape=_crop_shape(served.card), max_pixels=settings.image_max_pixels)
 
 
-def video_options(served: Served, settings: BentoSettings) -> VideoOptions:
-    """Return how to sample and crop a video. Raises `BrokenModelError` where it is no head with an encoder of crops."""
+def video_options(served: Served, settings: BentoSettings, *, thumbnail: bool) -> VideoOptions:
+    """Return how to sample and crop a video, for a head with its encoder or for an image model.
+
+    Raises:
+        BrokenModelError: It is neither.
+    """
+    frames = FRAMES if served.encoder is None else frames_of(served.card)
     return VideoOptions(
-        shape=_crop_shape(encoder_of(served)), frames=frames_of(served.card), max_seconds=settings.video_max_seconds
+        shape=_crop_shape(served.encoder or served.card),
+        frames=frames,
+        fewest_frames=1 if served.encoder is None else frames,
+        max_seconds=settings.video_max_seconds,
+        thumbnail=thumbnail,
     )
 
 
@@ -30,13 +44,6 @@ def audio_options(served: Served, settings: BentoSettings) -> AudioOptions:
         max_seconds=settings.audio_max_seconds,
         most_windows=settings.audio_max_windows,
     )
-
-
-def encoder_of(served: Served) -> Card:
-    """Return the card of the encoder. Raises `BrokenModelError` where there is none."""
-    if served.encoder is None:
-        raise _wrong_input(served.card)
-    return served.encoder
 
 
 def frames_of(card: Card) -> int:

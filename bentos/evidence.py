@@ -1,5 +1,7 @@
 """From what was prepared and what the model said of it to what the caller is shown of it. Pure."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,8 +41,8 @@ def unscored_faces(image: PreparedImage) -> tuple[Reason, ...]:
     return tuple(reason for reason in image.reasons if reason.code == "too_many_faces")
 
 
-def video_evidence(video: PreparedVideo, scores: Scores, frame_scores: Scores) -> VideoEvidence:
-    """Give each track its score and those of its frames; `scores` is [K, 1], `frame_scores` [K, T], in their order."""
+def video_evidence(video: PreparedVideo, scores: Sequence[float], frame_scores: Sequence[Scores]) -> VideoEvidence:
+    """Give each of K tracks its score and those of its frames, one for each of its crops at least, in their order."""
     return VideoEvidence(
         width=video.width,
         height=video.height,
@@ -49,8 +51,7 @@ def video_evidence(video: PreparedVideo, scores: Scores, frame_scores: Scores) -
         frames_sampled=video.frames_sampled,
         faces_found=video.faces_found,
         tracks=tuple(
-            _track(number, crops, float(scores[number, 0]), frame_scores[number])
-            for number, crops in enumerate(video.tracks)
+            _track(number, crops, scores[number], frame_scores[number]) for number, crops in enumerate(video.tracks)
         ),
     )
 

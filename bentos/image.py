@@ -26,6 +26,7 @@ class ImageDetector(Detector):
         outputs = await self.infer(served.card, call, crop=image.crops)
         evidence = image_evidence(image, read_probabilities(served.card.model, outputs, "p_fake"))
         return conclude(
+            modality=self.modality,
             card=served.card,
             p_fake=score_image([face.p_fake for face in evidence.faces]),
             evidence=evidence,

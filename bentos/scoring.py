@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 AUDIO_TOP_SHARE: Final = 0.25
 """Share of an audio clip's windows, the most suspicious ones, that its score is made of."""
+FRAMES_TOP_SHARE: Final = 0.5
+"""Share of a track's frames, the most suspicious ones, that its score is made of where an image model scored them."""
 
 _LOGIT_BOUND: Final = 1e-6
 """Scores closer than this to 0 or 1 count as this close, so that one certain window cannot outweigh all others."""
@@ -36,6 +38,19 @@ def score_video(track_scores: Sequence[float]) -> float:
     return max(track_scores)
 
 
+def score_frames(frame_scores: Sequence[float]) -> float:
+    """Return the score of a track whose frames an image model scored one by one: as `score_audio`, but of half of them.
+
+    A majority vote over frames asks whether half of them look forged; this asks how forged the most suspicious half
+    looks, and so keeps what a vote throws away, by how much. Less than half would let a few blurred frames decide,
+    and all of them would let a face that is swapped only part of the time pass.
+
+    Args:
+        frame_scores: p_fake of the face in each sampled frame, at least one.
+    """
+    return _mean_of_top(frame_scores, FRAMES_TOP_SHARE)
+
+
 def score_audio(window_scores: Sequence[float]) -> float:
     """Return the score of an audio clip: the mean of the log-odds of its most suspicious quarter of windows.
 
@@ -49,7 +64,12 @@ def score_audio(window_scores: Sequence[float]) -> float:
     Args:
         window_scores: p_fake of each window, at least one.
     """
-    top = np.sort(np.asarray(window_scores, dtype=np.float64))[-math.ceil(len(window_scores) * AUDIO_TOP_SHARE) :]
+    return _mean_of_top(window_scores, AUDIO_TOP_SHARE)
+
+
+def _mean_of_top(scores: Sequence[float], share: float) -> float:
+    """Return the mean, in log-odds, of the highest `share` of the scores."""
+    top = np.sort(np.asarray(scores, dtype=np.float64))[-math.ceil(len(scores) * share) :]
     odds = np.clip(top, _LOGIT_BOUND, 1 - _LOGIT_BOUND)
     mean = float(np.mean(np.log(odds) - np.log1p(-odds)))
     # The bounds undo the clipping at 0 and 1 and the last digit's rounding.

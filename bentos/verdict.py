@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from bentos.cards import Card
-from bentos.contract import Detection, Evidence, Reason, Thresholds, Timings, Verdict
+from bentos.contract import Detection, Evidence, Modality, Reason, Thresholds, Timings, Verdict
 from bentos.errors import BrokenModelError
 
 
@@ -31,6 +31,7 @@ def unite_reasons(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
 
 def conclude(
     *,
+    modality: Modality,
     card: Card,
     p_fake: float,
     evidence: Evidence,
@@ -38,7 +39,9 @@ def conclude(
     unscored: tuple[Reason, ...] = (),
     timings: Timings,
 ) -> Detection:
-    """Return the answer of a Bento; it is marked partial where a part could not be scored.
+    """Return the answer of a Bento for `modality`, which may be another than the card's.
+
+    It is marked partial where a part could not be scored.
 
     Raises:
         BrokenModelError: The card has no thresholds, so that no verdict can be given.
@@ -46,7 +49,7 @@ def conclude(
     if card.thresholds is None:
         raise BrokenModelError(f"The card of {card.model} has no thresholds.")
     return Detection(
-        modality=card.modality,
+        modality=modality,
         verdict=decide(p_fake, card.thresholds),
         p_fake=p_fake,
         confidence=confidence(p_fake),

@@ -16,7 +16,7 @@ from bentos.deadline import Deadline
 from bentos.errors import DetectionError, OverloadedError, RequestError
 from bentos.http.calls import Call, ClientGoneError, Headers, open_call
 from bentos.http.hangup import unless_hung_up
-from bentos.http.responses import send_bytes, send_error, send_json
+from bentos.http.responses import send_bytes, send_detection, send_error, send_json
 from bentos.metrics import CONTENT_TYPE, DetectionMetrics
 from bentos.settings import BentoSettings
 
@@ -123,7 +123,7 @@ class DetectionApp:
             self._enter(-1)
         self._metrics.count(detection.verdict)
         self._metrics.observe(detection.timings)
-        await send_json(send, detection, request_id=request_id)
+        await send_detection(send, detection, call.thumbnail.jpeg, request_id=request_id)
 
     async def _models(self, _headers: Headers, request_id: str, _receive: Receive, send: Send) -> None:
         await send_json(

@@ -11,7 +11,15 @@ from typing import IO, Final, Self
 
 from starlette.types import Receive
 
-from bentos.contract import HEADER_DEADLINE_MS, HEADER_MODEL, HEADER_REFERENCE, HEADER_REQUEST_ID, Modality, Timings
+from bentos.contract import (
+    HEADER_DEADLINE_MS,
+    HEADER_MODEL,
+    HEADER_REFERENCE,
+    HEADER_REQUEST_ID,
+    HEADER_THUMBNAIL,
+    Modality,
+    Timings,
+)
 from bentos.deadline import Deadline
 from bentos.errors import (
     DeadlineExceededError,
@@ -47,6 +55,14 @@ class Laps:
     inference_ms: float = 0.0
 
 
+@dataclass(slots=True)
+class Thumbnail:
+    """Whether the caller wants a small picture of the medium; who decodes it puts the bytes of a JPEG here."""
+
+    wanted: bool = False
+    jpeg: bytes = b""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """A request for a verdict: the medium, the model asked for (None: the default), and until when."""
@@ -56,6 +72,7 @@ class Call:
     deadline: Deadline
     request_id: str
     laps: Laps = field(default_factory=Laps)
+    thumbnail: Thumbnail = field(default_factory=Thumbnail)
 
     def timings(self) -> Timings:
         """Return how long the steps took, and the call until now."""
@@ -108,6 +125,14 @@ class Headers:
         return Deadline.after(min(int(given) / 1000, longest_s))
 
     @property
+    def thumbnail(self) -> bool:
+        """Whether a thumbnail is asked for. Raises `InvalidOptionError` where the header is not 1."""
+        given = self.values.get(HEADER_THUMBNAIL)
+        if given not in {None, "1"}:
+            raise InvalidOptionError(f"{HEADER_THUMBNAIL} can only be 1.")
+        return given is not None
+
+    @property
     def content_length(self) -> int | None:
         """The announced length of the body in bytes, if there is one."""
         given = self.values.get("content-length", "")
@@ -130,6 +155,7 @@ async def open_call(
         ClientGoneError: The caller hung up while sending.
     """
     model, deadline = headers.model, headers.deadline(settings.deadline_s(modality))
+    thumbnail = Thumbnail(wanted=headers.thumbnail)
     max_bytes = settings.max_bytes(modality)
     async with AsyncExitStack() as stack:
         reference = headers.values.get(HEADER_REFERENCE)
@@ -142,7 +168,7 @@ async def open_call(
             body = Body(max_bytes=max_bytes, folder=settings.spool_folder)
             stack.callback(body.close)
             medium = await body.read(receive, headers.content_length, deadline)
-        yield Call(medium=medium, model=model, deadline=deadline, request_id=request_id)
+        yield Call(medium=medium, model=model, deadline=deadline, request_id=request_id, thumbnail=thumbnail)
 
 
 class Body:

@@ -5,10 +5,12 @@ from typing import Final
 import msgspec
 from starlette.types import Send
 
-from bentos.contract import HEADER_REQUEST_ID, ErrorBody, Wire
+from bentos.contract import HEADER_REQUEST_ID, HEADER_THUMBNAIL, Detection, ErrorBody, Wire
 from bentos.errors import DetectionError, UnauthorizedError, UnavailableError
 
 JSON: Final = b"application/json"
+WITH_THUMBNAIL: Final = b"application/octet-stream"
+"""What JSON with a picture behind it is to everybody who did not ask for it."""
 
 _encoder: Final = msgspec.json.Encoder()
 
@@ -27,6 +29,13 @@ async def send_bytes(
 async def send_json(send: Send, body: Wire, *, status: int = 200, request_id: str = "") -> None:
     """Send a wire type as JSON."""
     await send_bytes(send, status, _encoder.encode(body), JSON, request_id=request_id)
+
+
+async def send_detection(send: Send, detection: Detection, thumbnail: bytes, *, request_id: str = "") -> None:
+    """Send a verdict, and after it the thumbnail where there is one; see `HEADER_THUMBNAIL`."""
+    extra = [(HEADER_THUMBNAIL.encode(), b"%d" % len(thumbnail))] if thumbnail else []
+    content_type = WITH_THUMBNAIL if thumbnail else JSON
+    await send_bytes(send, 200, _encoder.encode(detection) + thumbnail, content_type, *extra, request_id=request_id)
 
 
 async def send_error(send: Send, error: DetectionError, *, request_id: str = "") -> None:

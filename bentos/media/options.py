@@ -36,10 +36,15 @@ class ImageOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoOptions:
-    """What to make of a video: crops of `shape` from `frames` frames evenly in time, of at most `most_tracks` faces."""
+    """What to make of a video: crops of `shape` from `frames` frames evenly in time, of at most `most_tracks` faces.
+
+    A video with less than `fewest_frames` is called too short. `thumbnail` asks for a small picture of its middle.
+    """
 
     shape: CropShape
     frames: int = 16
+    fewest_frames: int = 1
+    thumbnail: bool = False
     max_seconds: float = 600.0
     max_pixels: int = 3840 * 2160
     most_tracks: int = 4

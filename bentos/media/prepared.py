@@ -51,9 +51,13 @@ class PreparedImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedVideo:
-    """Sampled frames of a video: `crops` is uint8 RGB [M, H, W, 3], M ≥ 1; each track lists its crops in time order."""
+    """Sampled frames of a video: `crops` is uint8 RGB [M, H, W, 3], M ≥ 1; each track lists its crops in time order.
+
+    `thumbnail` is the bytes of a JPEG of a middle frame, uint8 [N]; N is 0 where none was asked for.
+    """
 
     crops: NDArray[np.uint8]
+    thumbnail: NDArray[np.uint8]
     tracks: tuple[tuple[PreparedCrop, ...], ...]
     faces_found: int
     frames_sampled: int

@@ -35,6 +35,7 @@ from bentos.media.container import VIDEO_CODECS, VIDEO_FORMATS, open_container
 from bentos.media.crops import centre_square, cut, face_square, resolution_reasons
 from bentos.media.options import VideoOptions
 from bentos.media.prepared import PreparedCrop, PreparedVideo
+from bentos.media.thumbnail import NO_THUMBNAIL, make_thumbnail
 from bentos.sampling import FrameIndex, Pick, pick_frames
 from bentos.tracks import Sighting, link_faces
 
@@ -76,6 +77,7 @@ def prepare_video(medium: bytes | Path, options: VideoOptions) -> PreparedVideo:
     started = time.perf_counter()
     faces_ms = 0.0
     samples: list[_Sample] = []
+    shown: Pixels | None = None
     width = height = 0
     with open_container(medium, formats=VIDEO_FORMATS, max_pixels=options.max_pixels) as container:
         stream = _video_stream(container, options)
@@ -86,6 +88,8 @@ def prepare_video(medium: bytes | Path, options: VideoOptions) -> PreparedVideo:
             _check_pixels(frame.width, frame.height, options.max_pixels)
             picture = _upright_rgb(frame)
             height, width = picture.shape[:2]
+            if options.thumbnail and len(samples) <= len(picks) // 2:
+                shown = picture
             searched = time.perf_counter()
             moment = float((frame.pts - index.frames[0]) * (stream.time_base or 0)) if frame.pts is not None else 0.0
             samples.append(_sample(picture, moment, options))
@@ -97,6 +101,7 @@ def prepare_video(medium: bytes | Path, options: VideoOptions) -> PreparedVideo:
     found = sum(len(sample.faces) for sample in samples)
     return PreparedVideo(
         crops=crops,
+        thumbnail=NO_THUMBNAIL if shown is None else make_thumbnail(shown),
         tracks=tracks,
         faces_found=found,
         frames_sampled=len(samples),
@@ -233,8 +238,8 @@ def _reasons(
     if not found:
         message = "No face was found; the middle of the frames was judged."
         reasons.append(Reason(code="no_face_found", message=message))
-    if frames < options.frames:
-        message = f"The video has only {frames} frames; the model looks at {options.frames}."
+    if frames < options.fewest_frames:
+        message = f"The video has only {frames} frames; the model looks at {options.fewest_frames}."
         reasons.append(Reason(code="clip_too_short", message=message))
     typical = [sorted(track, key=lambda crop: crop.box.width)[len(track) // 2].box for track in tracks]
     return (*reasons, *resolution_reasons(typical, options.shape))

@@ -20,8 +20,10 @@ from bentos.contract import (
     HEADER_MODEL,
     HEADER_REFERENCE,
     HEADER_REQUEST_ID,
+    HEADER_THUMBNAIL,
     MODELS_PATH,
     READY_PATH,
+    THUMBNAIL_BYTES,
     Detection,
     ErrorBody,
     Modality,
@@ -83,8 +85,10 @@ class BentoClient:
         self._deadlines = {modality: settings.deadline(modality) for modality in MEDIA_MODALITIES}
         self._reference_key = settings.reference_key.get_secret_value()
 
-    async def detect(self, modality: Modality, media: Media, *, model: str | None, request_id: str) -> BentoAnswer:
-        """Have a medium judged.
+    async def detect(
+        self, modality: Modality, media: Media, *, model: str | None, request_id: str, thumbnail: bool = False
+    ) -> BentoAnswer:
+        """Have a medium judged, by `model` (None: the default), and where asked for have a thumbnail of a video made.
 
         A connection that broke before an answer came is tried once more: a kept-alive one may just have been closed.
 
@@ -93,11 +97,16 @@ class BentoClient:
             FailureError: The Bento does not answer, refuses for now, or took too long.
         """
         deadline = time.monotonic() + self._deadlines[modality]
+        headers = {HEADER_REQUEST_ID: request_id, "content-type": "application/octet-stream"}
+        if model is not None:
+            headers[HEADER_MODEL] = model
+        if thumbnail:
+            headers[HEADER_THUMBNAIL] = "1"
         try:
-            return await self._post(modality, media, model=model, request_id=request_id, deadline=deadline)
+            return await self._post(modality, media, headers, deadline=deadline)
         except (aiohttp.ServerDisconnectedError, ConnectionResetError):
             try:
-                return await self._post(modality, media, model=model, request_id=request_id, deadline=deadline)
+                return await self._post(modality, media, headers, deadline=deadline)
             except (aiohttp.ClientError, OSError) as error:
                 raise _unreachable(modality, error) from error
         except TimeoutError as error:
@@ -127,17 +136,9 @@ class BentoClient:
         except (TimeoutError, aiohttp.ClientError, OSError):
             return False
 
-    async def _post(
-        self, modality: Modality, media: Media, *, model: str | None, request_id: str, deadline: float
-    ) -> BentoAnswer:
+    async def _post(self, modality: Modality, media: Media, options: dict[str, str], *, deadline: float) -> BentoAnswer:
         left_s = deadline - time.monotonic()
-        headers = {
-            HEADER_REQUEST_ID: request_id,
-            HEADER_DEADLINE_MS: str(max(1, int(left_s * 1000))),
-            "content-type": "application/octet-stream",
-        }
-        if model is not None:
-            headers[HEADER_MODEL] = model
+        headers = {**options, HEADER_DEADLINE_MS: str(max(1, int(left_s * 1000)))}
         body: bytes | io.BytesIO | None = None
         if isinstance(media, SpooledMedia):
             lifetime = timedelta(seconds=left_s + _DEADLINE_MARGIN_S)
@@ -150,12 +151,13 @@ class BentoClient:
         async with asyncio.timeout(left_s + _DEADLINE_MARGIN_S):
             url = self._urls[modality] + DETECT_PATH
             async with self._session.post(url, data=body, headers=headers) as response:
-                document = await response.read()
+                answer = await response.read()
         if response.status != HTTPStatus.OK:
-            raise _refusal(response.status, response.headers.get("retry-after"), document)
+            raise _refusal(response.status, response.headers.get("retry-after"), answer)
         try:
-            return BentoAnswer(_DETECTION.decode(document), document)
-        except msgspec.MsgspecError as error:
+            document, thumbnail = _split(answer, response.headers.get(HEADER_THUMBNAIL))
+            return BentoAnswer(_DETECTION.decode(document), document, thumbnail)
+        except (msgspec.MsgspecError, ValueError) as error:
             raise _nonsense(response.status) from error
 
 
@@ -171,6 +173,16 @@ async def open_bento_client(settings: GatewaySettings) -> AsyncGenerator[BentoCl
     )
     async with session:
         yield BentoClient(session, settings)
+
+
+def _split(answer: bytes, announced: str | None) -> tuple[bytes, bytes | None]:
+    """The JSON of an answer, and the thumbnail that follows it where one is announced. Raises ValueError."""
+    if announced is None:
+        return answer, None
+    size = int(announced)
+    if not 0 < size <= min(THUMBNAIL_BYTES, len(answer)):
+        raise ValueError("the thumbnail is not what was announced")
+    return answer[:-size], answer[-size:]
 
 
 def _refusal(status: int, retry_after: str | None, document: bytes) -> GatewayError:

@@ -15,6 +15,7 @@ from bentos.contract import (
     DETECT_PATH,
     HEADER_MODEL,
     HEADER_REFERENCE,
+    HEADER_THUMBNAIL,
     MODELS_PATH,
     READY_PATH,
     AudioEvidence,
@@ -38,16 +39,21 @@ from gateway.settings import GatewaySettings
 _DIGEST: Final = "sha256:" + "0" * 64
 _THRESHOLDS: Final = Thresholds(low=0.35, high=0.65)
 _LARGEST_BODY: Final = 1024**3
+THUMBNAIL: Final = b"\xff\xd8\xff\xe0 looks like a JPEG from afar \xff\xd9"
 
 
 @dataclass(slots=True)
 class Script:
-    """What the fake does next: the score it gives, how long it takes, or how it refuses."""
+    """What the fake does next: the score it gives, how long it takes, or how it refuses.
+
+    `models` are the titles of its models by their names, the default first.
+    """
 
     p_fake: float = 0.12
     delay_s: float = 0.0
     refusal: tuple[int, ErrorBody] | None = None
     ready: bool = True
+    models: dict[str, str] = field(default_factory=dict[str, str])
     calls: list[int] = field(default_factory=list[int])
     """Sizes of the media that were judged, in bytes."""
 
@@ -56,7 +62,7 @@ class FakeBento:
     """One fake; `script` may be changed while it serves."""
 
     def __init__(self, modality: Modality, settings: GatewaySettings) -> None:
-        self.script = Script()
+        self.script = Script(models={f"{modality}_fake": "Fake"})
         self._modality = modality
         self._token = settings.bento_token.get_secret_value()
         self._reference_key = settings.reference_key.get_secret_value()
@@ -85,19 +91,28 @@ class FakeBento:
         if script.refusal is not None:
             status, body = script.refusal
             return _answer(body, status)
-        return _answer(_made_up(self._modality, script.p_fake, request.headers.get(HEADER_MODEL)))
+        model = request.headers.get(HEADER_MODEL, next(iter(script.models)))
+        if model not in script.models:
+            return _answer(ErrorBody(code="unknown_model", message="There is no such model."), 404)
+        detection = msgspec.json.encode(_made_up(self._modality, script.p_fake, model))
+        if self._modality is not Modality.VIDEO or HEADER_THUMBNAIL not in request.headers:
+            return web.Response(body=detection, content_type="application/json")
+        return web.Response(body=detection + THUMBNAIL, headers={HEADER_THUMBNAIL: str(len(THUMBNAIL))})
 
     async def _models(self, _: web.Request) -> web.Response:
         stable = VersionInfo(version=1, digest=_DIGEST, thresholds=_THRESHOLDS, metrics={"auc": 0.5}, demo=True)
-        model = ModelInfo(
-            name=f"{self._modality}_fake",
-            title="Fake",
-            description="Gives made-up scores.",
-            modality=self._modality,
-            default=True,
-            stable=stable,
+        models = tuple(
+            ModelInfo(
+                name=name,
+                title=title,
+                description="Gives made-up scores.",
+                modality=self._modality,
+                default=place == 0,
+                stable=stable,
+            )
+            for place, (name, title) in enumerate(self.script.models.items())
         )
-        return _answer(ModelList(models=(model,)))
+        return _answer(ModelList(models=models))
 
     async def _ready(self, _: web.Request) -> web.Response:
         return web.Response(status=200 if self.script.ready else 503)
@@ -107,7 +122,7 @@ def _answer(body: msgspec.Struct, status: int = 200) -> web.Response:
     return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json")
 
 
-def _made_up(modality: Modality, p_fake: float, model: str | None) -> Detection:
+def _made_up(modality: Modality, p_fake: float, model: str) -> Detection:
     if p_fake >= _THRESHOLDS.high:
         verdict = Verdict.FAKE
     else:
@@ -120,7 +135,7 @@ def _made_up(modality: Modality, p_fake: float, model: str | None) -> Detection:
         reasons=(Reason(code="no_face_found", message="No face was found."),),
         partial=False,
         unscored=(),
-        model=model or f"{modality}_fake",
+        model=model,
         version=1,
         digest=_DIGEST,
         thresholds=_THRESHOLDS,

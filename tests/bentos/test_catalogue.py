@@ -101,6 +101,13 @@ async def test_the_encoder_follows_its_head():
     assert served.encoder == CARDS["encoder"]
 
 
+async def test_a_model_of_pictures_judges_videos_too_when_it_is_asked_for():
+    served = await choose(await catalogue(Modality.VIDEO), "image_cnn")
+    assert (served.card, served.encoder) == (CARDS["image"], None)
+    with pytest.raises(UnknownModelError):
+        await choose(await catalogue(Modality.IMAGE), "video_lstm")
+
+
 @pytest.mark.parametrize("model", ["nothing", "audio_transformer", "video_encoder", ""])
 async def test_only_models_that_judge_this_kind_of_medium_are_known(model):
     with pytest.raises(UnknownModelError):
@@ -152,8 +159,10 @@ async def test_a_head_without_the_encoder_it_was_trained_on_is_refused(broken):
 
 async def test_models_are_listed_without_encoders_and_other_kinds():
     listed = (await (await catalogue(Modality.VIDEO)).list_models(Deadline.after(5))).models
-    assert [(model.name, model.default) for model in listed] == [("video_lstm", True)]
+    assert [(model.name, model.default) for model in listed] == [("video_lstm", True), ("image_cnn", False)]
+    assert {model.modality for model in listed} == {Modality.VIDEO}
     listed = (await (await catalogue(Modality.IMAGE)).list_models(Deadline.after(5))).models
+    assert [model.name for model in listed] == ["image_cnn"]
     assert (listed[0].title, listed[0].stable.metrics["auc"]) == ("Faces", 1)
 
 

@@ -1,9 +1,11 @@
 """The three detectors in this process: real decoding processes and cards, an inference server in memory."""
 
+import io
 from collections.abc import AsyncIterator, Callable
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydantic import SecretStr
 
 from bentos.audio import AudioDetector
@@ -19,7 +21,7 @@ from bentos.errors import (
     UnsupportedMediaError,
 )
 from bentos.fakes import FakeInference, FakeModel, fake_signature
-from bentos.http.calls import Call
+from bentos.http.calls import Call, Thumbnail
 from bentos.image import ImageDetector
 from bentos.media.pool import MediaPool, PoolLimits
 from bentos.parts import Parts
@@ -95,8 +97,12 @@ async def open_detector(inference: FakeInference, tmp_path) -> AsyncIterator[Ope
         yield open_with
 
 
-async def detect(detector: Detector, medium: bytes, *, model: str | None = None, seconds: float = 60):
-    return await detector.detect(Call(medium=medium, model=model, deadline=Deadline.after(seconds), request_id="test"))
+def call(medium: bytes, *, model: str | None = None, seconds: float = 60, **options) -> Call:
+    return Call(medium=medium, model=model, deadline=Deadline.after(seconds), request_id="test", **options)
+
+
+async def detect(detector: Detector, medium: bytes, **options):
+    return await detector.detect(call(medium, **options))
 
 
 async def test_the_worst_face_decides(open_detector):
@@ -141,6 +147,41 @@ async def test_a_video_becomes_tracks_with_a_score_a_frame(open_detector, infere
     assert detection.model == "video_lstm"
 
 
+async def test_a_model_of_pictures_judges_a_video_by_its_frames(open_detector, inference):
+    bright = np.clip(media.with_faces(250).astype(int) + 70, 0, 255).astype(np.uint8)
+    pictures = [*media.frames_of(media.with_faces(250), 16, step=1), *media.frames_of(bright, 14, step=1)]
+    detection = await detect(open_detector(VideoDetector.inner), media.clip(pictures), model="image_cnn")
+    assert (detection.modality, detection.model) == (Modality.VIDEO, "image_cnn")
+    assert isinstance(detection.evidence, VideoEvidence)
+    [track] = detection.evidence.tracks
+    assert {model for model, _, _ in inference.batches} == {"image_cnn"}
+    scores = sorted(frame.p_fake for frame in track.frames)
+    assert len(scores) == detection.evidence.frames_sampled == FRAMES
+    assert scores[FRAMES // 2] <= track.p_fake <= scores[-1]
+    assert detection.p_fake == track.p_fake
+    assert {reason.code for reason in detection.reasons} >= {"judged_frame_by_frame"}
+    assert detection.digest == (await open_detector(ImageDetector.inner).choose(call(b""))).card.digest
+
+
+async def test_a_video_of_few_frames_is_long_enough_for_a_model_of_pictures(open_detector):
+    detector = open_detector(VideoDetector.inner)
+    clip = media.clip(media.frames_of(media.with_faces(250), 3))
+    short = {reason.code for reason in (await detect(detector, clip)).reasons}
+    by_frames = {reason.code for reason in (await detect(detector, clip, model="image_cnn")).reasons}
+    assert "clip_too_short" in short
+    assert "clip_too_short" not in by_frames
+
+
+async def test_a_video_gives_a_thumbnail_to_the_call_that_wants_one(open_detector):
+    detector = open_detector(VideoDetector.inner)
+    clip = media.clip(media.frames_of(media.with_faces(250), 30))
+    without, wanting = call(clip), call(clip, thumbnail=Thumbnail(wanted=True))
+    await detector.detect(without)
+    await detector.detect(wanting)
+    assert without.thumbnail.jpeg == b""
+    assert Image.open(io.BytesIO(wanting.thumbnail.jpeg)).size == (320, 180)
+
+
 async def test_a_clip_becomes_windows_and_its_loud_part_decides(open_detector):
     samples = np.concatenate([media.tone(12, level=0.1), media.tone(6, level=0.9)])
     detection = await detect(open_detector(AudioDetector.inner), media.sound(samples))
@@ -164,9 +205,10 @@ async def test_each_detector_is_ready_once_its_sample_went_through(open_detector
 @pytest.mark.parametrize("kind", [ImageDetector, VideoDetector, AudioDetector])
 async def test_each_detector_lists_its_own_model(open_detector, kind):
     detector = open_detector(kind.inner)
-    [model] = (await detector.list_models(Deadline.after(5))).models
-    assert model.default
-    assert model.modality is detector.modality
+    models = (await detector.list_models(Deadline.after(5))).models
+    assert [model.default for model in models] == [True, False][: len(models)]
+    assert {model.modality for model in models} == {detector.modality}
+    assert [model.name for model in models[1:]] == (["image_cnn"] if kind is VideoDetector else [])
 
 
 async def test_hostile_and_foreign_media_are_refused(open_detector):

@@ -3,12 +3,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bentos.scoring import score_audio, score_image, score_video, stack_tracks
+from bentos.scoring import score_audio, score_frames, score_image, score_video, stack_tracks
 
 scores = st.lists(st.floats(0, 1, width=32), min_size=1, max_size=60)
 
 
-rules = pytest.mark.parametrize("rule", [score_image, score_video, score_audio])
+rules = pytest.mark.parametrize("rule", [score_image, score_video, score_audio, score_frames])
 
 
 @rules
@@ -48,6 +48,11 @@ def test_one_odd_window_of_many_does_not_make_a_forgery():
 
 def test_a_forged_quarter_of_a_clip_is_found():
     assert score_audio([0.05] * 30 + [0.95] * 10) == pytest.approx(0.95)
+
+
+def test_a_track_forged_half_of_the_time_is_found_and_one_odd_frame_is_not_enough():
+    assert score_frames([0.1] * 8 + [0.9] * 8) == pytest.approx(0.9)
+    assert score_frames([0.1] * 15 + [0.99]) < 0.3
 
 
 def test_log_odds_are_averaged():

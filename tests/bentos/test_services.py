@@ -14,6 +14,7 @@ import aiohttp
 import msgspec
 import psutil
 import pytest
+from PIL import Image
 
 from bentos.contract import Detection, ErrorBody, Modality, ModelList, Reference, mint_reference
 from scripts.stack.settings import CHECKOUT
@@ -71,6 +72,21 @@ async def test_a_picture_gets_a_verdict(image_bento):
 async def test_a_clip_gets_a_verdict(video_bento):
     detection = await detected(video_bento, media.clip(media.frames_of(media.with_faces(260), 30)))
     assert (detection.modality, detection.model) == (Modality.VIDEO, "video_lstm")
+
+
+async def test_a_clip_is_judged_by_the_model_of_pictures_and_shows_itself(video_bento):
+    clip = media.clip(media.frames_of(media.with_faces(260), 30))
+    models = msgspec.json.decode((await get(video_bento, "/models"))[1], type=ModelList).models
+    assert [(model.name, model.default) for model in models] == [("video_lstm", True), ("image_cnn", False)]
+    asked = {**video_bento.headers, "x-bonafide-model": "image_cnn", "x-bonafide-thumbnail": "1"}
+    async with (
+        aiohttp.ClientSession(headers=asked) as session,
+        session.post(f"{video_bento.url}/detect", data=io.BytesIO(clip)) as response,
+    ):
+        body, size = await response.read(), int(response.headers["x-bonafide-thumbnail"])
+    detection = msgspec.json.decode(body[:-size], type=Detection)
+    assert (detection.modality, detection.model) == (Modality.VIDEO, "image_cnn")
+    assert Image.open(io.BytesIO(body[-size:])).format == "JPEG"
 
 
 async def test_a_sound_gets_a_verdict(audio_bento):

@@ -137,6 +137,25 @@ async def test_a_body_becomes_a_verdict(client):
     assert (detection.evidence.width, detection.model) == (7, "m")
 
 
+async def test_a_thumbnail_follows_the_verdict_where_it_is_asked_for(client, detector):
+    async def with_thumbnail(call: Call) -> Detection:
+        if call.thumbnail.wanted:
+            call.thumbnail.jpeg = b"\xff\xd8 a picture"
+        return verdict_on(call)
+
+    detector.script = with_thumbnail
+    async with client.post("/detect", data=b"clip", headers={"x-bonafide-thumbnail": "1"}) as response:
+        body, size = await response.read(), int(response.headers["x-bonafide-thumbnail"])
+    assert body[-size:] == b"\xff\xd8 a picture"
+    assert msgspec.json.decode(body[:-size], type=Detection).evidence.width == 4
+    async with client.post("/detect", data=b"clip") as response:
+        assert "x-bonafide-thumbnail" not in response.headers
+        assert response.content_type == "application/json"
+        assert msgspec.json.decode(await response.read(), type=Detection).evidence.width == 4
+    async with client.post("/detect", data=b"clip", headers={"x-bonafide-thumbnail": "yes"}) as response:
+        await refused(response, 400, "invalid_option")
+
+
 async def test_a_large_body_comes_through_whole(client):
     async with client.post("/detect", data=io.BytesIO(bytes(2 * MIB))) as response:
         assert (await response.json())["evidence"]["width"] == 2 * MIB

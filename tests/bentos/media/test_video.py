@@ -17,7 +17,7 @@ from bentos.media.video import prepare_video
 from tests.fixtures import media
 
 SHAPE = CropShape(height=48, width=48, resize_filter="area", margin=0.3)
-OPTIONS = VideoOptions(shape=SHAPE, frames=6)
+OPTIONS = VideoOptions(shape=SHAPE, frames=6, fewest_frames=6)
 
 
 def codes(reasons) -> list[str]:
@@ -110,6 +110,8 @@ def test_a_clip_with_few_frames_says_so() -> None:
     prepared = prepare_video(media.clip(media.frames_of(media.portrait(), 3)), OPTIONS)
     assert prepared.frames_sampled == 3
     assert codes(prepared.reasons) == ["clip_too_short"]
+    patient = prepare_video(media.clip(media.frames_of(media.portrait(), 3)), VideoOptions(shape=SHAPE, frames=6))
+    assert codes(patient.reasons) == []
 
 
 def test_a_broken_part_leaves_the_rest(still_face: bytes) -> None:
