@@ -19,6 +19,7 @@ from gateway.db.engine import Pool
 from gateway.errors import (
     AccountSuspendedError,
     AddressNotAllowedError,
+    EmailUnverifiedError,
     ForbiddenError,
     InvalidKeyError,
     InvalidTokenError,
@@ -81,7 +82,7 @@ class Guard:
 
         Raises:
             AuthenticationError: No credentials, none that are known, or they are not valid any more.
-            ForbiddenError: The account is suspended, or the key may not do this or not from this address.
+            ForbiddenError: The account is suspended or unverified, or the key may not do this or not from this address.
         """
         credentials = await self.credentials(connection)
         parameters = {
@@ -96,6 +97,8 @@ class Guard:
         status, scopes, addresses = row[7], row[8], row[9]
         if status == "suspended":
             raise AccountSuspendedError
+        if status == "unverified":
+            raise EmailUnverifiedError
         caller = Caller(
             account_id=row[0],
             key_id=row[1],

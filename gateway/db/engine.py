@@ -40,7 +40,11 @@ def connection_string(database_url: str) -> str:
 async def open_database(settings: GatewaySettings) -> AsyncGenerator[Database]:
     """Open both pools for the life of the process; the bare one fills in the background."""
     url = settings.database_url.get_secret_value()
-    options = f"-c statement_timeout={_STATEMENT_TIMEOUT_MS} -c timezone=UTC"
+    # The functions of the database that find a caller ask for the last one.
+    verified_only = "on" if settings.require_verified_email else "off"
+    options = (
+        f"-c statement_timeout={_STATEMENT_TIMEOUT_MS} -c timezone=UTC -c bonafide.require_verified_email={verified_only}"
+    )
     engine = create_async_engine(
         url,
         pool_size=_ENGINE_POOL,
