@@ -3,12 +3,15 @@
 -- Locks are taken in one order everywhere, so that no two calls wait for each other in a ring: detections, then the
 -- meter of the account, then the meter of the key, then the count of the day; accounts in the order of their ids.
 
--- What the limits take for now. A test that has to cross midnight puts another clock in its place.
-CREATE FUNCTION platform_now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT now()';
+-- What the limits take for now; asked under the lock of a meter, so that it never runs backwards for an account. A test
+-- that has to cross midnight puts another clock in its place.
+CREATE FUNCTION platform_now() RETURNS timestamptz LANGUAGE sql AS 'SELECT clock_timestamp()';
 
 -- Who calls: by the SHA-256 of a key, by a session, or by an account that an outside issuer vouched for. No row: nobody.
 -- Scopes are null for callers who may do whatever their account may. A daily limit of the account's own that is above its
 -- plan's takes a burst limit with it that the plan did not set below its daily one. Rotated keys share one meter.
+-- Status is that of the account, or 'unverified': its password is of use only once its e-mail is verified, where the
+-- connection says so (`bonafide.require_verified_email`).
 CREATE FUNCTION find_caller(of_digest bytea, of_session uuid, of_account uuid)
 RETURNS TABLE (
     account_id uuid, key_id uuid, session_id uuid, number bigint, email text, username text, role text, status text,
@@ -17,7 +20,10 @@ RETURNS TABLE (
     key_daily_limit integer, key_daily_bytes bigint, key_burst_limit integer, key_burst_period_s integer,
     key_meter_id uuid
 ) LANGUAGE sql STABLE AS $$
-    SELECT a.id, c.key_id, c.session_id, a.number, a.email, a.username, a.role, a.status,
+    SELECT a.id, c.key_id, c.session_id, a.number, a.email, a.username, a.role,
+        CASE WHEN a.status = 'active' AND a.email_verified_at IS NULL AND a.email IS NOT NULL
+            AND a.password_hash IS NOT NULL AND current_setting('bonafide.require_verified_email', true) = 'on'
+            THEN 'unverified' ELSE a.status END,
         c.scopes, c.allowed_addresses, c.allowed_models,
         coalesce(a.daily_limit, p.daily_limit), coalesce(a.daily_bytes, p.daily_bytes),
         coalesce(
@@ -45,34 +51,53 @@ RETURNS TABLE (
     LIMIT 1
 $$;
 
--- Take a meter for oneself until the transaction ends, with the day turned where it is a new one.
-CREATE FUNCTION lock_meter(of_subject uuid, today date) RETURNS meters LANGUAGE plpgsql AS $$
+-- Take a meter for oneself until the transaction ends.
+CREATE FUNCTION lock_meter(of_subject uuid) RETURNS meters LANGUAGE plpgsql AS $$
 DECLARE
     m meters;
 BEGIN
     SELECT * INTO m FROM meters WHERE subject_id = of_subject FOR NO KEY UPDATE;
     IF NOT FOUND THEN
-        INSERT INTO meters (subject_id, day, arrival_at) VALUES (of_subject, today, 'epoch')
+        INSERT INTO meters (subject_id, day, arrival_at) VALUES (of_subject, 'epoch', 'epoch')
         ON CONFLICT (subject_id) DO UPDATE SET day = meters.day
         RETURNING * INTO m;
     END IF;
+    RETURN m;
+END $$;
+
+-- A locked meter as it stands at a time: on a new day nothing is used yet; and where a burst limit was changed since,
+-- nobody owes more than the whole of the new one.
+CREATE FUNCTION meter_at(m meters, at timestamptz, slot interval, burst_limit integer) RETURNS meters
+LANGUAGE plpgsql AS $$
+DECLARE
+    today date := (at AT TIME ZONE 'utc')::date;
+BEGIN
     IF m.day < today THEN
         m.day := today;
         m.charged := 0;
         m.bytes := 0;
     END IF;
+    m.arrival_at := least(m.arrival_at, at + slot * burst_limit);
     RETURN m;
 END $$;
 
+-- Write a locked meter back where it was changed.
 CREATE FUNCTION keep_meter(m meters) RETURNS void LANGUAGE sql AS $$
     UPDATE meters SET day = m.day, charged = m.charged, bytes = m.bytes, total = m.total, arrival_at = m.arrival_at
-    WHERE subject_id = m.subject_id
+    WHERE subject_id = m.subject_id AND (day, charged, bytes, total, arrival_at)
+        IS DISTINCT FROM (m.day, m.charged, m.bytes, m.total, m.arrival_at)
+$$;
+
+-- Take an idempotency key for oneself until the transaction ends; false where another one works under it. What that one
+-- does is not committed yet and cannot be seen, so nobody waits for it or writes over it.
+CREATE FUNCTION take_idempotency_key(of_account uuid, of_key text) RETURNS boolean LANGUAGE sql AS $$
+    SELECT pg_try_advisory_xact_lock(hashtextextended(of_account || ' ' || of_key, 0))
 $$;
 
 -- Admit detections, each for itself: find the caller, check what it may and what is left, charge, open the row.
 -- What is refused is not charged. `outcome` is 'admitted', 'replay' (the idempotency key has its answer already, in
--- `detection_id`) or why not: 'unknown', 'suspended', 'scope', 'address', 'model', 'in_progress', 'mismatch', 'daily',
--- 'bytes', 'burst', 'concurrent', 'key_daily', 'key_bytes', 'key_burst'.
+-- `detection_id`) or why not: 'unknown', 'suspended', 'unverified', 'scope', 'address', 'model', 'in_progress', 'mismatch',
+-- 'daily', 'bytes', 'burst', 'concurrent', 'key_daily', 'key_bytes', 'key_burst'.
 CREATE FUNCTION admit(orders jsonb)
 RETURNS TABLE (
     place integer, outcome text, detection_id uuid, created_at timestamptz, account_id uuid, key_id uuid,
@@ -87,16 +112,13 @@ DECLARE
     m meters;
     k meters;
     claim idempotency_keys;
-    changed boolean := false;
+    taken boolean;
     limited boolean;
-    today date;
     slot interval;
     key_slot interval;
     arrival timestamptz;
     key_arrival timestamptz;
 BEGIN
-    at := platform_now();
-    today := (at AT TIME ZONE 'utc')::date;
     FOR o IN
         SELECT t.*, c.*
         FROM jsonb_to_recordset(orders) AS t (
@@ -122,37 +144,41 @@ BEGIN
             RETURN NEXT;
             CONTINUE;
         END IF;
+        -- An interval is rounded to microseconds: so many of them as the limit allows make up the period.
+        slot := make_interval(secs => o.burst_period_s / o.burst_limit::float8);
         IF m.subject_id IS DISTINCT FROM o.account_id THEN
-            IF changed THEN
+            IF m.subject_id IS NOT NULL THEN
                 PERFORM keep_meter(m);
-                changed := false;
             END IF;
-            m := lock_meter(o.account_id, today);
+            m := lock_meter(o.account_id);
+            at := platform_now();
+            m := meter_at(m, at, slot, o.burst_limit);
         END IF;
+        arrival := greatest(m.arrival_at, at) + slot;
         limited := o.key_daily_limit IS NOT NULL OR o.key_daily_bytes IS NOT NULL OR o.key_burst_limit IS NOT NULL;
         IF limited THEN
-            k := lock_meter(o.key_meter_id, today);
             key_slot := make_interval(secs => o.key_burst_period_s / o.key_burst_limit::float8);
+            k := meter_at(lock_meter(o.key_meter_id), at, key_slot, o.key_burst_limit);
             key_arrival := greatest(k.arrival_at, at) + key_slot;
         END IF;
-        -- An interval is rounded to microseconds: so many of them as the limit allows are compared, not the period.
-        slot := make_interval(secs => o.burst_period_s / o.burst_limit::float8);
-        arrival := greatest(m.arrival_at, at) + slot;
         IF o.concurrent_limit IS NOT NULL THEN
             SELECT count(*) INTO running FROM detections d WHERE d.account_id = o.account_id AND d.status = 'running';
         END IF;
         claim := NULL;
+        taken := true;
         IF o.idempotency_key IS NOT NULL THEN
+            taken := take_idempotency_key(o.account_id, o.idempotency_key);
             SELECT * INTO claim FROM idempotency_keys i
             WHERE i.account_id = o.account_id AND i.key = o.idempotency_key AND i.expires_at > now();
         END IF;
 
         outcome := CASE
-            WHEN o.status = 'suspended' THEN 'suspended'
+            WHEN o.status IN ('suspended', 'unverified') THEN o.status
             WHEN NOT (o.scopes IS NULL OR '*' = ANY (o.scopes) OR 'detect:' || o.modality = ANY (o.scopes)) THEN 'scope'
             WHEN o.allowed_addresses IS NOT NULL AND NOT coalesce(o.address::inet <<= ANY (o.allowed_addresses::inet[]), false)
                 THEN 'address'
             WHEN o.allowed_models IS NOT NULL AND NOT coalesce(o.model = ANY (o.allowed_models), false) THEN 'model'
+            WHEN NOT taken THEN 'in_progress'
             WHEN claim.key IS NOT NULL AND claim.fingerprint <> decode(o.fingerprint, 'hex') THEN 'mismatch'
             WHEN claim.key IS NOT NULL THEN 'claimed'
             WHEN m.charged + o.charge > o.daily_limit THEN 'daily'
@@ -174,13 +200,11 @@ BEGIN
             m.bytes := m.bytes + o.size_bytes;
             m.total := m.total + o.charge;
             m.arrival_at := coalesce(arrival, m.arrival_at);
-            changed := true;
             IF limited THEN
                 k.charged := k.charged + o.charge;
                 k.bytes := k.bytes + o.size_bytes;
                 k.total := k.total + o.charge;
                 k.arrival_at := coalesce(key_arrival, k.arrival_at);
-                PERFORM keep_meter(k);
             END IF;
             INSERT INTO detections AS d (
                 account_id, key_id, status, attempt, modality, filename, media_type, size_bytes, media_digest,
@@ -212,15 +236,36 @@ BEGIN
         key_burst_period_s := o.key_burst_period_s;
         key_daily_bytes := o.key_daily_bytes;
         IF limited THEN
+            PERFORM keep_meter(k);
             key_charged := k.charged;
             key_arrival_at := k.arrival_at;
             key_bytes := k.bytes;
         END IF;
         RETURN NEXT;
     END LOOP;
-    IF changed THEN
+    IF m.subject_id IS NOT NULL THEN
         PERFORM keep_meter(m);
     END IF;
+END $$;
+
+-- Begin to count a key that had no limits until now, with what it has used today; those that share its meter likewise.
+CREATE FUNCTION start_key_meter(of_account uuid, of_meter uuid) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    today date;
+BEGIN
+    PERFORM lock_meter(of_account);
+    today := (platform_now() AT TIME ZONE 'utc')::date;
+    INSERT INTO meters AS m (subject_id, day, charged, bytes, total, arrival_at)
+    SELECT of_meter, today, coalesce(sum(u.charged), 0), coalesce(sum(u.bytes), 0), coalesce(sum(u.charged), 0), 'epoch'
+    FROM api_keys k CROSS JOIN LATERAL (
+        SELECT d.charged, d.bytes FROM detection_days d
+        WHERE d.account_id = of_account AND d.day = today AND d.key_id = k.id
+        UNION ALL
+        SELECT d.charged, d.size_bytes FROM detections d
+        WHERE d.account_id = of_account AND d.status = 'running' AND d.charged_on = today AND d.key_id = k.id
+    ) u
+    WHERE k.account_id = of_account AND coalesce(k.meter_id, k.id) = of_meter
+    ON CONFLICT (subject_id) DO UPDATE SET day = excluded.day, charged = excluded.charged, bytes = excluded.bytes;
 END $$;
 
 -- Count a closed detection in its day.
