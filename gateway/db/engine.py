@@ -42,9 +42,12 @@ async def open_database(settings: GatewaySettings) -> AsyncGenerator[Database]:
     url = settings.database_url.get_secret_value()
     # The functions of the database that find a caller ask for the last one.
     verified_only = "on" if settings.require_verified_email else "off"
-    options = (
-        f"-c statement_timeout={_STATEMENT_TIMEOUT_MS} -c timezone=UTC -c bonafide.require_verified_email={verified_only}"
-    )
+    parameters = {
+        "statement_timeout": _STATEMENT_TIMEOUT_MS,
+        "timezone": "UTC",
+        "bonafide.require_verified_email": verified_only,
+    }
+    options = " ".join(f"-c {name}={value}" for name, value in parameters.items())
     engine = create_async_engine(
         url,
         pool_size=_ENGINE_POOL,
