@@ -27,7 +27,6 @@ from gateway.db.migrate import migrate
 from gateway.detections.admission import Admission
 from gateway.detections.client import open_bento_client
 from gateway.detections.handlers import detection_routes
-from gateway.detections.history import History
 from gateway.detections.intake import Intake
 from gateway.detections.media import MediaStore, MemoryBudget
 from gateway.detections.reception import Reception
@@ -35,6 +34,10 @@ from gateway.detections.reuse import Reuse
 from gateway.detections.service import Detections, longest_life_s
 from gateway.edge import Edge
 from gateway.health import Fitness, health_routes
+from gateway.history.changes import Changes
+from gateway.history.handlers import stats_routes
+from gateway.history.service import History
+from gateway.history.stats import Stats
 from gateway.keys.last_use import LastUse
 from gateway.limits.handlers import usage_routes
 from gateway.limits.usage import Usage
@@ -46,7 +49,19 @@ from gateway.reference.pages import describe_api, reference_routes
 from gateway.rendering import render_error
 from gateway.settings import MIB, GatewaySettings
 
-_SERVICES = ("reception", "guard", "history", "usage", "accounts", "sessions", "models", "fitness", "metrics")
+_SERVICES = (
+    "reception",
+    "guard",
+    "history",
+    "changes",
+    "stats",
+    "usage",
+    "accounts",
+    "sessions",
+    "models",
+    "fitness",
+    "metrics",
+)
 
 
 def create_app() -> Edge:
@@ -94,6 +109,8 @@ def build_app(settings: GatewaySettings) -> Edge:
                 reception=Reception(Intake(settings, store), detections, guard, models),
                 guard=guard,
                 history=history,
+                changes=Changes(database.engine),
+                stats=Stats(database.pool),
                 usage=Usage(database.pool),
                 accounts=Accounts(database.engine, passwords, settings),
                 sessions=Sessions(database.engine, settings),
@@ -122,6 +139,7 @@ def build_app(settings: GatewaySettings) -> Edge:
             health_routes,
             keys_and_quota_routes,
             detection_routes,
+            stats_routes,
             usage_routes,
             model_routes,
             reference_routes,

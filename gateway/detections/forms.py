@@ -22,9 +22,9 @@ _IGNORED_BYTES: Final = MIB
 _FILENAME_LENGTH: Final = 255
 _DRAIN_BYTES: Final = 32 * MIB
 _DRAIN_S: Final = 5.0
-_TAGS: Final = 16
-_TAG_LENGTH: Final = 64
-_REFERENCE_LENGTH: Final = 255
+TAGS: Final = 16
+TAG_LENGTH: Final = 64
+REFERENCE_LENGTH: Final = 255
 _MODEL_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -123,7 +123,7 @@ class Form:
                     raise RequestError("The modality must be image, video or audio.", code="invalid_modality")
                 self.modality = Modality(value)
             case "client_reference":
-                self.client_reference = read_label(value, "client_reference", _REFERENCE_LENGTH)
+                self.client_reference = read_client_reference(value)
             case "tag":
                 self.tags = read_tags([*self.tags, value])
             case "tags":
@@ -150,11 +150,16 @@ def read_label(value: str, field: str, longest: int) -> str:
     return value
 
 
+def read_client_reference(value: str) -> str:
+    """A reference of the client's own. Raises InvalidBodyError where it is too long or cannot be printed."""
+    return read_label(value, "client_reference", REFERENCE_LENGTH)
+
+
 def read_tags(values: Sequence[str]) -> list[str]:
     """Tags without repetition, in the order given. Raises InvalidBodyError where there are too many or one is bad."""
-    tags = list(dict.fromkeys(read_label(value.strip(), "tags", _TAG_LENGTH) for value in values if value.strip()))
-    if len(tags) > _TAGS:
-        raise InvalidBodyError(f"At most {_TAGS} tags are kept.")
+    tags = list(dict.fromkeys(read_label(value.strip(), "tags", TAG_LENGTH) for value in values if value.strip()))
+    if len(tags) > TAGS:
+        raise InvalidBodyError(f"At most {TAGS} tags are kept.")
     return tags
 
 

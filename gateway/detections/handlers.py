@@ -1,18 +1,14 @@
-"""`/v1/detections`: judge a file, read back what was judged."""
+"""`POST /v1/detections`: judge a file."""
 
-from typing import Annotated, Any
-from uuid import UUID
+from typing import Any
 
-from litestar import Request, Response, Router, get, post
+from litestar import Request, Response, Router, post
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import PathParameter, QueryParameter
 
-from gateway.access.guard import Caller, require
-from gateway.access.scopes import HISTORY_READ
-from gateway.detections.history import History
 from gateway.detections.reception import Reception
-from gateway.detections.schemas import DetectionPage, DetectionView
+from gateway.detections.schemas import DetectionView
+from gateway.history.handlers import history_handlers
 from gateway.reference.operations import KEYED, FileOperation
 from gateway.rendering import Problem
 
@@ -46,33 +42,12 @@ async def create_detection(
     One detection is charged when it is admitted, and refunded when no verdict is reached.
     """
     outcome = await reception.receive(request)
-    return Response(outcome.view, headers={"idempotency-replayed": "true"} if outcome.replayed else None)
-
-
-@get("/", summary="List detections", guards=[require(HISTORY_READ)])
-async def list_detections(
-    request: Request[Caller, Any, Any],
-    history: NamedDependency[History],
-    cursor: Annotated[str | None, QueryParameter(description="`next_cursor` of the page before.")] = None,
-    limit: Annotated[int, QueryParameter(ge=1, le=100, description="Most entries on the page.")] = 20,
-) -> DetectionPage:
-    """List the account's detections, newest first."""
-    return await history.page(request.user.account_id, cursor=cursor, limit=limit)
-
-
-@get("/{detection_id:uuid}", summary="Read a detection", guards=[require(HISTORY_READ)])
-async def read_detection(
-    request: Request[Caller, Any, Any],
-    history: NamedDependency[History],
-    detection_id: Annotated[UUID, PathParameter(description="Id of the detection.")],
-) -> DetectionView:
-    """Read one of the account's detections with its evidence."""
-    return await history.one(request.user.account_id, detection_id)
+    return Response(outcome.view)
 
 
 detection_routes = Router(
     "/v1/detections",
-    route_handlers=[create_detection, list_detections, read_detection],
+    route_handlers=[create_detection, *history_handlers],
     tags=["Detections"],
     security=KEYED,
 )

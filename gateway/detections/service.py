@@ -9,17 +9,18 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+import msgspec
 import psycopg
 import structlog
 
 from gateway.detections.admission import Admission, Admitted, Order, Refused, Replayed
 from gateway.detections.client import BentoAnswer, BentoClient
-from gateway.detections.history import History
 from gateway.detections.intake import Upload
 from gateway.detections.media import MediaStore
 from gateway.detections.reuse import Reuse
 from gateway.detections.schemas import DetectionSummary, DetectionView, view_of_answer
 from gateway.errors import DatabaseUnavailableError, DeadlineExceededError, FailureError, GatewayError
+from gateway.history.service import History
 from gateway.keys.last_use import LastUse
 from gateway.limits.allowance import Allowance
 from gateway.metrics import Metrics
@@ -122,7 +123,12 @@ class Detections:
                 return Outcome(error=error, allowance=allowance)
             case Replayed():
                 view, number = await self._history.replay(admission.account_id, admission.id)
-                return Outcome(view=view, number=number, allowance=admission.allowance, replayed=True)
+                return Outcome(
+                    view=_as_first_answered(view, order.upload),
+                    number=number,
+                    allowance=admission.allowance,
+                    replayed=True,
+                )
             case Admitted():
                 if admission.key_id is not None:
                     self._last_use.note(admission.key_id)
@@ -180,6 +186,13 @@ class Detections:
 
     async def _fail(self, admitted: Admitted, error: GatewayError) -> Outcome:
         return Outcome(error=error, allowance=await self._admission.fail(admitted, error))
+
+
+def _as_first_answered(view: DetectionView, upload: Upload) -> DetectionView:
+    """A detection as it was answered at first, whatever its owner has done to it since."""
+    return msgspec.structs.replace(
+        view, client_reference=upload.client_reference, tags=upload.tags, feedback=None, deleted_at=None
+    )
 
 
 def longest_life_s(settings: GatewaySettings) -> float:

@@ -1,0 +1,1 @@
+"""What was judged: pages, exports, changes, feedback, and the counts of it."""
