@@ -8,6 +8,7 @@ from uuid import uuid4
 import structlog
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.idempotency.headers import replay_headers
 from gateway.limits.headers import limit_headers, noted_allowance
 from gateway.metrics import Metrics
 
@@ -91,6 +92,7 @@ def _complete(headers: list[tuple[bytes, bytes]], scope: Any, request_id: str) -
         headers.append(_API_POLICY)
     if _NO_STORE[0] not in names:
         headers.append(_NO_STORE)
+    headers.extend(replay_headers(scope))
     allowance = noted_allowance(scope)
     if allowance is not None:
         headers.extend(limit_headers(allowance))

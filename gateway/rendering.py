@@ -19,6 +19,7 @@ from gateway.errors import (
     DatabaseUnavailableError,
     FailureError,
     GatewayError,
+    IdempotencyInProgressError,
     InvalidBodyError,
     MediaTooLargeError,
     MethodNotAllowedError,
@@ -37,6 +38,8 @@ _DATABASE_AWAY: Final = (
 )
 _COMPAT_STATUS: Final = {409: 400, 415: 400}
 """The older contracts know bad bodies and bad media only as 400."""
+_COMPAT_UNCHANGED: Final = (IdempotencyInProgressError,)
+"""Only clients that know more than their contract meet these."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -109,7 +112,9 @@ def render_error(request: Request[Any, Any, Any], raised: Exception) -> Response
         detail=message,
         error=CompatErrorDetail(type=error.kind, message=message, code=error.code, request_id=request_id),
     )
-    status = _COMPAT_STATUS.get(error.http_status, error.http_status)
+    status = error.http_status
+    if not isinstance(error, _COMPAT_UNCHANGED):
+        status = _COMPAT_STATUS.get(status, status)
     return Response(body, status_code=status, headers=headers, media_type="application/json")
 
 

@@ -1,10 +1,10 @@
 """What every route that takes a file does: read who calls, take the file in, have it judged, note the limits."""
 
 import hashlib
-import re
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
+import msgspec
 from litestar import Request
 
 from bentos.contract import Modality
@@ -14,13 +14,11 @@ from gateway.detections.admission import Order
 from gateway.detections.forms import RequestBody
 from gateway.detections.intake import Intake, Upload
 from gateway.detections.service import Detections, Outcome
-from gateway.errors import AuthenticationError, ClientGoneError, GatewayError, RequestError
+from gateway.errors import AuthenticationError, ClientGoneError, GatewayError
+from gateway.idempotency.headers import note_replay, read_idempotency_key
 from gateway.limits.headers import note_allowance
 from gateway.models.service import Models
 from gateway.rendering import request_id_of
-
-IDEMPOTENCY_HEADER: Final = "idempotency-key"
-_IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 class Reception:
@@ -101,19 +99,9 @@ class Reception:
             note_allowance(request.scope, outcome.allowance)
         if outcome.view is None:
             raise outcome.error or GatewayError()
+        if outcome.replayed:
+            note_replay(request.scope)
         return outcome
-
-
-def read_idempotency_key(request: Request[Any, Any, Any]) -> str | None:
-    """The client's own name for this call; None where it gave none. Raises RequestError where it is no such name."""
-    key = request.headers.get(IDEMPOTENCY_HEADER)
-    if key is None:
-        return None
-    if not _IDEMPOTENCY_KEY.fullmatch(key):
-        raise RequestError(
-            "The header Idempotency-Key must hold 1 to 255 visible ASCII characters.", code="invalid_idempotency_key"
-        )
-    return key
 
 
 def _fingerprint(request: Request[Any, Any, Any], upload: Upload) -> bytes:
@@ -121,11 +109,11 @@ def _fingerprint(request: Request[Any, Any, Any], upload: Upload) -> bytes:
     parts = (
         request.scope["path"],
         upload.media.digest.hex(),
-        upload.modality.value,
+        upload.modality,
         upload.filename,
-        upload.model or "",
-        upload.client_reference or "",
-        ",".join(upload.tags),
-        str(upload.reuse),
+        upload.model,
+        upload.client_reference,
+        upload.tags,
+        upload.reuse,
     )
-    return hashlib.sha256("\0".join(parts).encode()).digest()
+    return hashlib.sha256(msgspec.json.encode(parts)).digest()

@@ -21,7 +21,7 @@ _FIND: Final[LiteralString] = """
     FROM find_caller(%(key_digest)s::bytea, %(session_id)s::uuid, %(account_id)s::uuid) c
     JOIN detections d ON d.account_id = c.account_id AND d.media_digest = %(media_digest)s
     WHERE d.status = 'succeeded' AND d.deleted_at IS NULL AND d.cached_from IS NULL AND d.modality = %(modality)s
-        AND d.model = %(model)s AND d.version = %(version)s
+        AND d.model = %(model)s AND d.version = %(version)s AND d.answer ->> 'digest' = %(digest)s
     ORDER BY d.id DESC LIMIT 1
 """
 
@@ -57,6 +57,7 @@ class Reuse:
             "modality": order.upload.modality.value,
             "model": model.name,
             "version": model.stable.version,
+            "digest": model.stable.digest,
         }
         async with self._pool.connection() as database:
             row = await (await database.execute(_FIND, parameters)).fetchone()
