@@ -26,6 +26,14 @@ class DetectionRow(SQLModel, table=True):
     __table_args__ = (
         Index("detections_account_id_id_idx", "account_id", text("id DESC")),
         Index("detections_media_idx", "account_id", "media_digest", text("id DESC")),
+        Index(
+            "detections_reference_idx",
+            "account_id",
+            "client_reference",
+            text("id DESC"),
+            postgresql_where=text("client_reference IS NOT NULL"),
+        ),
+        Index("detections_bin_idx", "account_id", text("id DESC"), postgresql_where=text("deleted_at IS NOT NULL")),
         Index("detections_running_idx", "deadline_at", postgresql_where=text("status = 'running'")),
         Index("detections_running_account_idx", "account_id", postgresql_where=text("status = 'running'")),
         CheckConstraint("status IN ('running', 'succeeded', 'failed')", name="detections_status_check"),
