@@ -24,6 +24,7 @@ from gateway.errors import (
     BurstExceededError,
     BytesExceededError,
     ConcurrencyExceededError,
+    EmailUnverifiedError,
     GatewayError,
     IdempotencyInProgressError,
     IdempotencyMismatchError,
@@ -163,19 +164,9 @@ class Admission:
         return sorted(rows, key=_place)
 
     async def _settle_all(self, items: Sequence[tuple[Admitted, BentoAnswer]]) -> Sequence[Closed | None]:
-        detections = [answer.detection for _, answer in items]
-        parameters = {
-            "ids": [admitted.id for admitted, _ in items],
-            "attempts": [admitted.attempt for admitted, _ in items],
-            "verdicts": [detection.verdict.value for detection in detections],
-            "p_fakes": [detection.p_fake for detection in detections],
-            "models": [detection.model for detection in detections],
-            "versions": [detection.version for detection in detections],
-            "answers": [answer.document.decode() for _, answer in items],
-            "thumbnails": [answer.thumbnail for _, answer in items],
-        }
+        closings = msgspec.json.encode([_closing_document(admitted, answer) for admitted, answer in items]).decode()
         async with self._pool.connection() as database:
-            rows = await (await database.execute(SETTLE, parameters)).fetchall()
+            rows = await (await database.execute(SETTLE, {"closings": closings})).fetchall()
         closed = {row[0]: Closed(settled_at=row[2], number=row[1]) for row in rows}
         return [closed.get(admitted.id) for admitted, _ in items]
 
@@ -235,6 +226,21 @@ def _order_document(order: Order, attempt: UUID, lifetime_s: float) -> dict[str,
     }
 
 
+def _closing_document(admitted: Admitted, answer: BentoAnswer) -> dict[str, Any]:
+    """What the statement that settles takes; the Bento's answer goes in as the text it came as."""
+    detection = answer.detection
+    return {
+        "id": admitted.id,
+        "attempt": admitted.attempt,
+        "verdict": detection.verdict,
+        "p_fake": detection.p_fake,
+        "model": detection.model,
+        "version": detection.version,
+        "answer": msgspec.Raw(answer.document),
+        "thumbnail": answer.thumbnail,
+    }
+
+
 def _read_admission(order: Order, attempt: UUID, row: TupleRow) -> Admitted | Replayed | Refused:
     outcome, detection_id, created_at, account_id, key_id = row[1:6]
     if outcome == "unknown":
@@ -263,6 +269,7 @@ def _refusal(outcome: str, order: Order, allowance: Allowance) -> GatewayError:
     burst = allowance.burst if outcome == "burst" else allowance.key_burst
     errors: dict[str, GatewayError] = {
         "suspended": AccountSuspendedError(),
+        "unverified": EmailUnverifiedError(),
         "scope": MissingScopeError(f"This key lacks the scope `detect:{order.upload.modality}`."),
         "address": AddressNotAllowedError(),
         "model": ModelNotAllowedError(),

@@ -10,7 +10,7 @@ from typing import Final, LiteralString
 ADMIT: Final[LiteralString] = """
 SELECT place, outcome, detection_id, created_at, account_id, key_id, daily_limit, charged, burst_limit, burst_period_s,
     arrival_at, at, daily_bytes, bytes, concurrent_limit, running, key_daily_limit, key_charged, key_burst_limit,
-    key_burst_period_s, key_arrival_at
+    key_burst_period_s, key_arrival_at, key_daily_bytes, key_bytes
 FROM admit(%(orders)s::text::jsonb)
 """
 
@@ -18,10 +18,9 @@ SETTLE: Final[LiteralString] = """
 WITH closed AS (
     UPDATE detections d
     SET status = 'succeeded', settled_at = now(), verdict = s.verdict, p_fake = s.p_fake, model = s.model,
-        version = s.version, answer = s.answer::jsonb, thumbnail = s.thumbnail
-    FROM unnest(%(ids)s::uuid[], %(attempts)s::uuid[], %(verdicts)s::text[], %(p_fakes)s::float8[], %(models)s::text[],
-        %(versions)s::integer[], %(answers)s::text[], %(thumbnails)s::bytea[])
-        AS s (id, attempt, verdict, p_fake, model, version, answer, thumbnail)
+        version = s.version, answer = s.answer, thumbnail = decode(s.thumbnail, 'base64')
+    FROM jsonb_to_recordset(%(closings)s::text::jsonb) AS s (id uuid, attempt uuid, verdict text, p_fake float8,
+        model text, version integer, answer jsonb, thumbnail text)
     WHERE d.id = s.id AND d.attempt = s.attempt AND d.status = 'running'
     RETURNING d.id, d.number, d.settled_at, d.account_id, d.charged_on, d.modality, d.key_id, d.p_fake, d.verdict,
         d.charged, d.size_bytes

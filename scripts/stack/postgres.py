@@ -38,7 +38,7 @@ _SETTINGS: Final = {
     # Durable, and small: the accounts and verdicts of one machine, not a warehouse.
     "synchronous_commit": "on",
     "shared_buffers": "64MB",
-    "max_connections": "60",
+    "max_connections": "160",
     "max_wal_size": "256MB",
     "max_worker_processes": "2",
     "max_parallel_workers_per_gather": "0",
