@@ -18,6 +18,7 @@ from gateway.db.tables.sign_in import (
     RefreshToken,
     Session,
     SignInFailure,
+    SignInTicket,
 )
 
 __all__ = [
@@ -38,5 +39,6 @@ __all__ = [
     "RefreshToken",
     "Session",
     "SignInFailure",
+    "SignInTicket",
     "table_of",
 ]
