@@ -1,0 +1,86 @@
+"""Calls as values: what is asked of the API, before anybody has sent it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import Enum
+from typing import Any, Generic, Literal, TypeVar
+from urllib.parse import quote
+from uuid import UUID, uuid4
+
+from bonafide_client.answers import Answer
+from bonafide_client.uploads import Upload
+
+T = TypeVar("T")
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+Query = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """One request; `read` makes of a good answer what the caller gets.
+
+    `repeatable` says that making it twice does no more than making it once: by its nature, or because its idempotency
+    key lets the API tell. `json` is the body, encoded when it is sent; None sends none.
+    """
+
+    method: Method
+    path: str
+    read: Callable[[Answer], T]
+    query: Query = ()
+    json: Any = None
+    upload: Upload | None = None
+    idempotency_key: str | None = None
+    repeatable: bool = True
+    authenticated: bool = True
+
+
+def fresh_key(key: str | None = None) -> str:
+    """The caller's own idempotency key, or a new one."""
+    return key or str(uuid4())
+
+
+def path_of(*parts: str | UUID) -> str:
+    """A path below `/v1`, each part escaped so that none can lead elsewhere. Raises ValueError for an empty part."""
+    texts = [str(part) for part in parts]
+    if not all(text.strip(".") for text in texts):
+        raise ValueError("An id is missing or is no id.")
+    return "/v1/" + "/".join(quote(text, safe="") for text in texts)
+
+
+def query_of(values: Mapping[str, Any]) -> Query:
+    """Query parameters without those that are None; several values of one name follow each other.
+
+    Raises:
+        ValueError: A time does not say its time zone.
+    """
+    return tuple((name, _text(one)) for name, value in values.items() if value is not None for one in _each(value))
+
+
+def given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of a JSON body that were given: all but those that are `UNSET`."""
+    return {name: value for name, value in values.items() if value is not UNSET}
+
+
+class Unset(Enum):
+    """The type of `UNSET`."""
+
+    UNSET = "unset"
+
+
+UNSET = Unset.UNSET
+"""Stands for an argument that was not given, where None has a meaning of its own."""
+
+
+def _each(value: Any) -> Iterable[Any]:
+    return value if isinstance(value, (list, tuple, set, frozenset)) else (value,)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError("A time needs its time zone; datetime.now(timezone.utc) has one.")
+        return value.isoformat()
+    return value.isoformat() if isinstance(value, date) else str(value)

@@ -1,0 +1,140 @@
+"""The two clients: `Bonafide` blocks, `AsyncBonafide` is awaited; both have the same surface."""
+
+import os
+from collections.abc import Callable
+from copy import copy
+from dataclasses import replace
+from functools import cached_property
+from typing import Final, Self, cast
+
+import httpx
+
+from bonafide_client.credentials import Credentials, Tokens
+from bonafide_client.drivers import AsyncDriver, SyncDriver
+from bonafide_client.operations import D, Resource
+from bonafide_client.resources.auth import refresh_call
+from bonafide_client.resources.detections import Detections
+from bonafide_client.resources.models import Models
+from bonafide_client.retrying import Retries, Timeouts
+from bonafide_client.steps import Context
+from bonafide_client.wire import USER_AGENT, checked_url
+
+URL_VARIABLE: Final = "BONAFIDE_URL"
+KEY_VARIABLE: Final = "BONAFIDE_API_KEY"
+DEFAULT_URL: Final = "http://127.0.0.1:8000"
+_CONNECTIONS: Final = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=30)
+
+
+class Surface(Resource[D]):
+    """What both clients offer."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.driver.context.base_url!r})"
+
+    def with_options(self, *, timeouts: Timeouts | None = None, retries: Retries | None = None) -> Self:
+        """The same client, with the same connections and credentials, under other time-outs or retries."""
+        context = self.driver.context
+        changed = replace(context, timeouts=timeouts or context.timeouts, retries=retries or context.retries)
+        other = copy(self)
+        other.__dict__ = {"_driver": self.driver.changed(changed), "_owned": None}
+        return other
+
+    @cached_property
+    def detections(self) -> Detections[D]:
+        """Judge media, and read back what was judged."""
+        return Detections(self.driver)
+
+    @cached_property
+    def models(self) -> Models[D]:
+        """What can be asked for."""
+        return Models(self.driver)
+
+
+class Bonafide(Surface[SyncDriver]):
+    """A blocking client; it may be used by many threads at once.
+
+    `base_url` and `api_key` come from BONAFIDE_URL and BONAFIDE_API_KEY where they are not given. Instead of a key,
+    `tokens` (or a call of `auth.login`) sign the calls, and are renewed as they expire; `on_tokens` is told of each
+    change. `http` is a client of httpx with proxies, certificates and limits of your own, which stays yours to close.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        tokens: Tokens | None = None,
+        on_tokens: Callable[[Tokens | None], None] | None = None,
+        timeouts: Timeouts | None = None,
+        retries: Retries | None = None,
+        http: httpx.Client | None = None,
+    ) -> None:
+        self._owned = None if http else httpx.Client(limits=_CONNECTIONS)
+        credentials = _credentials(api_key, tokens, on_tokens)
+        context = _context(base_url, credentials, timeouts, retries)
+        super().__init__(SyncDriver(http or cast("httpx.Client", self._owned), context))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connections, unless they are those of an httpx client that was passed in."""
+        if self._owned is not None:
+            self._owned.close()
+
+
+class AsyncBonafide(Surface[AsyncDriver]):
+    """An asynchronous client, for asyncio and trio; it may be used by many tasks of one event loop at once.
+
+    Its arguments are those of `Bonafide`, with an asynchronous client of httpx as `http`.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        tokens: Tokens | None = None,
+        on_tokens: Callable[[Tokens | None], None] | None = None,
+        timeouts: Timeouts | None = None,
+        retries: Retries | None = None,
+        http: httpx.AsyncClient | None = None,
+    ) -> None:
+        self._owned = None if http else httpx.AsyncClient(limits=_CONNECTIONS)
+        credentials = _credentials(api_key, tokens, on_tokens)
+        context = _context(base_url, credentials, timeouts, retries)
+        super().__init__(AsyncDriver(http or cast("httpx.AsyncClient", self._owned), context))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End the connections, unless they are those of an httpx client that was passed in."""
+        if self._owned is not None:
+            await self._owned.aclose()
+
+
+def _credentials(
+    api_key: str | None, tokens: Tokens | None, on_tokens: Callable[[Tokens | None], None] | None
+) -> Credentials:
+    key = api_key or (None if tokens else os.environ.get(KEY_VARIABLE)) or None
+    return Credentials(api_key=key, tokens=tokens, on_tokens=on_tokens)
+
+
+def _context(
+    base_url: str | None, credentials: Credentials, timeouts: Timeouts | None, retries: Retries | None
+) -> Context:
+    return Context(
+        base_url=checked_url(base_url or os.environ.get(URL_VARIABLE) or DEFAULT_URL),
+        user_agent=USER_AGENT,
+        credentials=credentials,
+        renewal=refresh_call,
+        timeouts=timeouts or Timeouts(),
+        retries=retries or Retries(),
+    )

@@ -1,0 +1,1 @@
+"""The nouns of the API, each method written once for both clients."""
