@@ -2,9 +2,10 @@
 
 GatewayError
 ├── RequestError (400)            the call is at fault
-│   ├── InvalidBodyError · InvalidCursorError · MissingFileError · EmptyFileError · UnreadableMediaError
+│   ├── InvalidBodyError · InvalidCursorError · SpentTokenError
+│   ├── MissingFileError · EmptyFileError · UnreadableMediaError
 │   ├── ConflictError (409)
-│   │   └── EmailTakenError · UsernameTakenError · IdempotencyInProgressError
+│   │   └── EmailTakenError · UsernameTakenError · LastAdminError · NoPasswordError · IdempotencyInProgressError
 │   ├── IdempotencyMismatchError (422)
 │   ├── NotFoundError (404) · MethodNotAllowedError (405)
 │   ├── MediaTooLargeError (413) · UnsupportedMediaError (415)
@@ -12,7 +13,8 @@ GatewayError
 ├── AuthenticationError (401)     who calls is not known
 │   └── MissingKeyError · InvalidKeyError · InvalidTokenError · WrongPasswordError
 ├── ForbiddenError (403)          who calls is known, and may not do this
-│   └── AccountSuspendedError · EmailUnverifiedError · MissingScopeError · AddressNotAllowedError · ModelNotAllowedError
+│   ├── AccountSuspendedError · EmailUnverifiedError · StaleSignInError · MissingScopeError
+│   └── AddressNotAllowedError · ModelNotAllowedError
 ├── LimitError (429)              the account or the key has used what it may
 │   ├── QuotaExceededError · BytesExceededError · BurstExceededError · ConcurrencyExceededError
 │   └── TooManyAttemptsError      of signing in
@@ -72,6 +74,12 @@ class InvalidCursorError(RequestError):
     code = "invalid_cursor"
 
 
+class SpentTokenError(RequestError):
+    """This token is not valid: it was used before, has expired, or was never given out."""
+
+    code = "invalid_one_time_token"
+
+
 class MissingFileError(RequestError):
     """The multipart field `file` is missing."""
 
@@ -95,6 +103,18 @@ class ConflictError(RequestError):
 
     status = 409
     code = "conflict"
+
+
+class LastAdminError(ConflictError):
+    """This is the last active super_admin; make another one first."""
+
+    code = "last_admin"
+
+
+class NoPasswordError(ConflictError):
+    """This account has no password; one is set with a token that is mailed on request."""
+
+    code = "no_password"
 
 
 class EmailTakenError(ConflictError):
@@ -207,6 +227,12 @@ class EmailUnverifiedError(ForbiddenError):
     """The e-mail address of this account has to be verified first."""
 
     code = "email_unverified"
+
+
+class StaleSignInError(ForbiddenError):
+    """For this the password is needed, or a session that has just begun."""
+
+    code = "fresh_sign_in_needed"
 
 
 class MissingScopeError(ForbiddenError):

@@ -29,6 +29,9 @@ class GatewaySettings(BaseSettings):
     gateway_host: str = Field("127.0.0.1", description="Address the gateway listens on.")
     gateway_port: int = Field(8000, description="Port the gateway listens on.")
     gateway_workers: int = Field(1, ge=1, description="Gateway processes that share the port.")
+    public_url: str = Field(
+        "http://127.0.0.1:8000", description="Address under which clients reach the gateway, for links in mails."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
     access_log: bool = Field(True, description="Whether each answered request is logged.")
 
