@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from pathlib import PurePosixPath
@@ -59,6 +59,25 @@ class RequestBody:
             return
 
 
+def read_model_name(value: str) -> str:
+    """The name of a model that was asked for. Raises RequestError where no model can have it."""
+    if not _MODEL_NAME.fullmatch(value):
+        raise RequestError("The name of the model is not valid.", code="invalid_model")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """`default` judges where the call names no model, else what `read` makes of the name; None is the Bento's own."""
+
+    default: str | None = None
+    read: Callable[[str], str | None] = read_model_name
+
+
+ANY_MODEL: Final = ModelChoice()
+"""Whatever the call names, and the Bento's own where it names none."""
+
+
 @dataclass(slots=True)
 class Form:
     """What has been read of a multipart form so far; unknown parts are read over, within a bound."""
@@ -67,6 +86,7 @@ class Form:
     file_field: str
     modality: Modality | None
     fixed_modality: bool
+    models: ModelChoice = ANY_MODEL
     model: str | None = None
     client_reference: str | None = None
     tags: list[str] = dataclass_field(default_factory=list)
@@ -117,7 +137,7 @@ class Form:
     def _set(self, value: str) -> None:
         match self.part:
             case "model":
-                self.model = read_model_name(value)
+                self.model = self.models.read(value)
             case "modality" if not self.fixed_modality:
                 if value not in MEDIA_MODALITIES:
                     raise RequestError("The modality must be image, video or audio.", code="invalid_modality")
@@ -134,13 +154,6 @@ class Form:
                 self.reuse = value == "true"
             case _:
                 return
-
-
-def read_model_name(value: str) -> str:
-    """The name of a model that was asked for. Raises RequestError where no model can have it."""
-    if not _MODEL_NAME.fullmatch(value):
-        raise RequestError("The name of the model is not valid.", code="invalid_model")
-    return value
 
 
 def read_label(value: str, field: str, longest: int) -> str:

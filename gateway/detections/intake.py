@@ -18,7 +18,7 @@ from multipart import (
 )
 
 from bentos.contract import Modality
-from gateway.detections.forms import Form, RequestBody
+from gateway.detections.forms import ANY_MODEL, Form, ModelChoice, RequestBody
 from gateway.detections.media import Media, MediaStore
 from gateway.detections.sniffing import SNIFFED_BYTES, settle_modality, sniff
 from gateway.errors import (
@@ -64,8 +64,11 @@ class Intake:
         modality: Modality | None,
         authorise: Callable[[], Awaitable[object]],
         file_field: str = "file",
+        models: ModelChoice = ANY_MODEL,
     ) -> Upload:
         """Read a form with a file, in the field `file_field`, and perhaps what `Form` knows beside it.
+
+        `models` says what the name of a model in the form means.
 
         `authorise` is awaited before anything is written to disk, so that only known callers can fill it.
 
@@ -84,6 +87,8 @@ class Intake:
             file_field=file_field,
             modality=modality,
             fixed_modality=modality is not None,
+            models=models,
+            model=models.default,
         )
         try:
             async with asyncio.timeout(self._settings.upload_timeout_s):

@@ -11,7 +11,7 @@ from bentos.contract import Modality
 from gateway.access.credentials import Credentials
 from gateway.access.guard import Guard
 from gateway.detections.admission import Order
-from gateway.detections.forms import RequestBody
+from gateway.detections.forms import ANY_MODEL, ModelChoice, RequestBody
 from gateway.detections.intake import Intake, Upload
 from gateway.detections.service import Detections, Outcome
 from gateway.errors import AuthenticationError, ClientGoneError, GatewayError
@@ -37,8 +37,11 @@ class Reception:
         *,
         file_field: str = "file",
         channel: str = "api",
+        models: ModelChoice = ANY_MODEL,
     ) -> Outcome:
         """Judge the file that a request carries in a form, as `modality` where one is given; the outcome has its view.
+
+        `models` says what the name of a model in the form means.
 
         Raises:
             GatewayError: The request is refused, or judging failed; the caller's limits are noted where it is known.
@@ -54,6 +57,7 @@ class Reception:
                 modality=modality,
                 authorise=partial(self._guard.identify, request),
                 file_field=file_field,
+                models=models,
             )
         except GatewayError as error:
             if not isinstance(error, AuthenticationError | ClientGoneError):

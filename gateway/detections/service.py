@@ -13,6 +13,7 @@ import msgspec
 import psycopg
 import structlog
 
+from bentos.contract import Modality
 from gateway.detections.admission import Admission, Admitted, Order, Refused, Replayed
 from gateway.detections.client import BentoAnswer, BentoClient
 from gateway.detections.intake import Upload
@@ -29,6 +30,8 @@ from gateway.settings import MEDIA_MODALITIES, GatewaySettings
 GRACE_S: Final = 15.0
 """How long after its deadline a detection may still be settled; then the sweep takes it."""
 _RETRY_AFTER_S: Final = 2
+_WITH_THUMBNAIL: Final = frozenset({"site"})
+"""Channels whose clients look at lists of videos. A thumbnail is many times the rest of a row, so others have none."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -141,7 +144,11 @@ class Detections:
         try:
             with self._metrics.time_inference(upload.modality):
                 answer = await self._bentos.detect(
-                    upload.modality, upload.media, model=upload.model, request_id=order.request_id
+                    upload.modality,
+                    upload.media,
+                    model=upload.model,
+                    request_id=order.request_id,
+                    thumbnail=upload.modality is Modality.VIDEO and order.channel in _WITH_THUMBNAIL,
                 )
         except GatewayError as error:
             return await self._fail(admitted, error)
