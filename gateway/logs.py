@@ -12,6 +12,8 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 REDACTED: Final = "[redacted]"
+WORKER_NAME: Final = "bonafide"
+"""What the queue's library names the logger of a worker by."""
 
 _SECRET_NAMES: Final = re.compile(
     r"authorization|cookie|password|passwd|secret|token|signature|api[-_]?key$|x-bonafide-reference", re.IGNORECASE
@@ -91,5 +93,9 @@ def library_logs(level: str) -> dict[str, Any]:
             "_granian": {"level": level.upper(), "handlers": [], "propagate": True},
             "granian.access": {"level": level.upper(), "handlers": [], "propagate": True},
             "alembic": {"level": "WARNING"},
+            # It writes what jobs are called with, which may be secret, into each of their lines; ours tell the same.
+            "procrastinate": {"level": "WARNING"},
+            "procrastinate.worker": {"level": "CRITICAL"},
+            f"procrastinate.worker.{WORKER_NAME}": {"level": "WARNING"},
         },
     }

@@ -3,6 +3,7 @@
 import re
 from dataclasses import asdict, dataclass
 from typing import Final
+from uuid import uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -37,4 +38,4 @@ class Mail:
 
 async def post(connection: AsyncConnection, mail: Mail) -> None:
     """Have a mail sent once the transaction of the connection is committed."""
-    await defer(connection, SEND_MAIL, asdict(mail), queue=MAIL_QUEUE)
+    await defer(connection, SEND_MAIL, {"id": uuid4().hex, **asdict(mail)}, queue=MAIL_QUEUE)

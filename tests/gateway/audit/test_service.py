@@ -23,8 +23,10 @@ async def test_an_act_is_written_with_the_transaction_and_without_secrets(
         async with opened.engine.connect() as connection:
             await record(connection, Act(SYSTEM, "account.forget", "account", None))
             await connection.rollback()
-    columns = "actor_id, actor_kind, address, request_id, action, target_id, before, after, place"
-    rows = await (await database.execute(f"SELECT {columns} FROM audit_events")).fetchall()
+    query = """
+        SELECT actor_id, actor_kind, address, request_id, action, target_id, before, after, place FROM audit_events
+    """
+    rows = await (await database.execute(query)).fetchall()
     assert rows == [
         (
             account,
