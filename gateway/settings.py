@@ -12,6 +12,8 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bentos.contract import Modality
+from gateway.issuers.configuration import TrustedIssuer
+from gateway.oidc.configuration import OidcProvider
 
 MIB: Final = 1024 * 1024
 MEDIA_MODALITIES: Final = (Modality.IMAGE, Modality.VIDEO, Modality.AUDIO)
@@ -23,7 +25,8 @@ FIGURES_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 class GatewaySettings(BaseSettings):
     """Settings of the gateway process; sizes in bytes, times in seconds."""
 
-    model_config = SettingsConfigDict(env_prefix="BONAFIDE_", frozen=True, extra="ignore")
+    # What is refused may hold secrets, so the message does not repeat it.
+    model_config = SettingsConfigDict(env_prefix="BONAFIDE_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     environment: str = Field("local", description="Name of the deployment, shown by /health.")
     gateway_host: str = Field("127.0.0.1", description="Address the gateway listens on.")
@@ -89,6 +92,18 @@ class GatewaySettings(BaseSettings):
         description="JSON list of origins whose browser pages may call the gateway.",
     )
 
+    rp_id: str = Field("localhost", description="Domain that passkeys are made for.")
+    origins: list[str] = Field(
+        default=[f"http://localhost:{port}" for port in (8000, 5173, 3000, 3001, 8501)],
+        description="JSON list of origins whose pages may use passkeys, and to which an outside sign-in may return.",
+    )
+    oidc_providers: list[OidcProvider] = Field(
+        default=[], description="JSON list of OpenID Connect providers that people may sign in at."
+    )
+    issuers: list[TrustedIssuer] = Field(
+        default=[], description="JSON list of outside issuers whose tokens are accepted."
+    )
+
     @field_validator("database_url")
     @classmethod
     def _names_the_driver(cls, value: SecretStr) -> SecretStr:
@@ -111,6 +126,29 @@ class GatewaySettings(BaseSettings):
     def _is_one_sender(cls, value: str) -> str:
         if "@" not in parseaddr(value)[1] or not value.isprintable():
             raise ValueError("must be an address, or a name and an address in angle brackets")
+        return value
+
+    @field_validator("origins")
+    @classmethod
+    def _are_origins(cls, value: list[str]) -> list[str]:
+        for one in value:
+            address = urlsplit(one)
+            if address.scheme not in {"http", "https"} or one != f"{address.scheme}://{address.netloc}":
+                raise ValueError(f"{one!r} is no origin such as https://app.example.org")
+        return value
+
+    @field_validator("oidc_providers")
+    @classmethod
+    def _have_names_of_their_own(cls, value: list[OidcProvider]) -> list[OidcProvider]:
+        if len({one.name for one in value}) != len(value):
+            raise ValueError("must have different names")
+        return value
+
+    @field_validator("issuers")
+    @classmethod
+    def _are_different_issuers(cls, value: list[TrustedIssuer]) -> list[TrustedIssuer]:
+        if len({one.issuer for one in value}) != len(value):
+            raise ValueError("must be different issuers")
         return value
 
     def bento_url(self, modality: Modality) -> str:

@@ -1,0 +1,1 @@
+"""Outside issuers: whose tokens are accepted here beside our own."""

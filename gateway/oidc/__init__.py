@@ -1,0 +1,1 @@
+"""Signing in at an outside provider (OpenID Connect)."""

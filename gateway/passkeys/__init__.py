@@ -1,0 +1,1 @@
+"""Passkeys: signing in with an authenticator (WebAuthn)."""
