@@ -65,6 +65,7 @@ class Order:
 class Admitted:
     """A detection that is running and charged."""
 
+    order: Order
     id: UUID
     attempt: UUID
     created_at: datetime
@@ -145,7 +146,7 @@ class Admission:
             "message": error.message,
         }
         await self._close(FAIL, parameters)
-        return refunded(admitted.allowance)
+        return refunded(admitted)
 
     async def sweep(self) -> int:
         """Close, as failed and refunded, what is overdue because its process died; returns how many."""
@@ -190,9 +191,18 @@ class Admission:
         return None
 
 
-def refunded(allowance: Allowance, charge: int = 1) -> Allowance:
-    """The allowance once a detection was given back."""
-    return replace(allowance, used_today=max(0, allowance.used_today - charge))
+def refunded(admitted: Admitted) -> Allowance:
+    """The allowance once a detection was given back. A burst is not: its slot was taken, whatever came of it."""
+    allowance, order = admitted.allowance, admitted.order
+    size = order.upload.media.size
+    return replace(
+        allowance,
+        used_today=max(0, allowance.used_today - order.charge),
+        bytes_today=max(0, allowance.bytes_today - size),
+        running=None if allowance.running is None else max(0, allowance.running - 1),
+        key_used_today=max(0, allowance.key_used_today - order.charge),
+        key_bytes_today=max(0, allowance.key_bytes_today - size),
+    )
 
 
 def _place(row: TupleRow) -> int:
@@ -248,6 +258,7 @@ def _read_admission(order: Order, attempt: UUID, row: TupleRow) -> Admitted | Re
     allowance = read_allowance(row[6:])
     if outcome == "admitted":
         return Admitted(
+            order=order,
             id=detection_id,
             attempt=attempt,
             created_at=created_at,
@@ -261,6 +272,7 @@ def _read_admission(order: Order, attempt: UUID, row: TupleRow) -> Admitted | Re
 
 
 _KEY_QUOTA: Final = "The daily limit of this key is used up; it is reset at 00:00 UTC."
+_KEY_BYTES: Final = "The daily limit of bytes of this key is used up; it is reset at 00:00 UTC."
 
 
 def _refusal(outcome: str, order: Order, allowance: Allowance) -> GatewayError:
@@ -278,7 +290,7 @@ def _refusal(outcome: str, order: Order, allowance: Allowance) -> GatewayError:
         "daily": QuotaExceededError(retry_after_s=tomorrow),
         "key_daily": QuotaExceededError(_KEY_QUOTA, retry_after_s=tomorrow),
         "bytes": BytesExceededError(retry_after_s=tomorrow),
-        "key_bytes": BytesExceededError(retry_after_s=tomorrow),
+        "key_bytes": BytesExceededError(_KEY_BYTES, retry_after_s=tomorrow),
         "concurrent": ConcurrencyExceededError(retry_after_s=1),
         "burst": BurstExceededError(retry_after_s=burst.seconds_to_slot if burst else 1),
         "key_burst": BurstExceededError(retry_after_s=burst.seconds_to_slot if burst else 1),

@@ -114,28 +114,28 @@ class Burst:
     @property
     def remaining(self) -> int:
         """Detections possible this instant."""
-        return max(0, min(self.limit, self.limit - math.ceil(self._debt_s / self._slot_s - 1e-6)))
+        return max(0, self.limit + (-self._debt // self._slot))
 
     @property
     def seconds_to_slot(self) -> int:
         """Whole seconds until one more detection is possible, at least 1."""
-        return max(1, math.ceil(self._debt_s - (self.limit - 1) * self._slot_s))
+        return max(1, math.ceil((self._debt - (self.limit - 1) * self._slot).total_seconds()))
 
     @property
     def seconds_to_full(self) -> int:
         """Whole seconds until the whole limit is there again."""
-        return math.ceil(self._debt_s)
+        return math.ceil(self._debt.total_seconds())
 
     @property
-    def _slot_s(self) -> float:
+    def _slot(self) -> timedelta:
         """The emission interval, in whole microseconds as the database has it."""
-        return max(1e-6, round(self.period_s / self.limit, 6))
+        return max(timedelta.resolution, timedelta(seconds=self.period_s / self.limit))
 
     @property
-    def _debt_s(self) -> float:
+    def _debt(self) -> timedelta:
         if self.arrival_at is None:
-            return 0.0
-        return max(0.0, (self.arrival_at - self.now).total_seconds())
+            return timedelta()
+        return max(timedelta(), self.arrival_at - self.now)
 
 
 def read_allowance(row: Sequence[Any]) -> Allowance:
