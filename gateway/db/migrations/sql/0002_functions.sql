@@ -88,6 +88,11 @@ CREATE FUNCTION keep_meter(m meters) RETURNS void LANGUAGE sql AS $$
         IS DISTINCT FROM (m.day, m.charged, m.bytes, m.total, m.arrival_at)
 $$;
 
+-- What was done under an idempotency key in the last 24 hours, as far as it is committed.
+CREATE FUNCTION find_claim(of_account uuid, of_key text) RETURNS idempotency_keys LANGUAGE sql AS $$
+    SELECT * FROM idempotency_keys WHERE account_id = of_account AND key = of_key AND expires_at > now()
+$$;
+
 -- Take an idempotency key for oneself until the transaction ends; false where another one works under it. What that one
 -- does is not committed yet and cannot be seen, so nobody waits for it or writes over it.
 CREATE FUNCTION take_idempotency_key(of_account uuid, of_key text) RETURNS boolean LANGUAGE sql AS $$
@@ -167,9 +172,11 @@ BEGIN
         claim := NULL;
         taken := true;
         IF o.idempotency_key IS NOT NULL THEN
-            taken := take_idempotency_key(o.account_id, o.idempotency_key);
-            SELECT * INTO claim FROM idempotency_keys i
-            WHERE i.account_id = o.account_id AND i.key = o.idempotency_key AND i.expires_at > now();
+            claim := find_claim(o.account_id, o.idempotency_key);
+            IF claim.key IS NULL THEN
+                taken := take_idempotency_key(o.account_id, o.idempotency_key);
+                claim := find_claim(o.account_id, o.idempotency_key);
+            END IF;
         END IF;
 
         outcome := CASE
