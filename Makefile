@@ -71,9 +71,9 @@ endef
 .venv-triton/bin/python:
 	$(call make_environment,.venv-triton)
 
-$(SERVING): pyproject.toml $(CONSTRAINTS) | .venv/bin/python
+$(SERVING): pyproject.toml clients/python/pyproject.toml $(CONSTRAINTS) | .venv/bin/python
 	@echo 'Installing what serving needs …'
-	$(BIN)/pip install $(PIP_OPTIONS) -c $(CONSTRAINTS) -e .
+	$(BIN)/pip install $(PIP_OPTIONS) -c $(CONSTRAINTS) -e clients/python -e .
 	@touch $@
 
 $(TRAINING): pyproject.toml $(CONSTRAINTS) | $(SERVING)

@@ -202,8 +202,8 @@ def test_the_repository_is_read_only_everywhere(services: dict[str, Any]) -> Non
 
 
 def test_the_image_holds_what_its_commands_import() -> None:
-    copied = set(re.findall(r"^COPY (\w+)/ ", (CHECKOUT / "deploy" / "Dockerfile").read_text(), re.MULTILINE))
+    copied = set(re.findall(r"^COPY ([\w/]+)/ ", (CHECKOUT / "deploy" / "Dockerfile").read_text(), re.MULTILINE))
     ignored = Path(CHECKOUT / ".dockerignore").read_text()
 
-    assert copied == {"bentos", "gateway", "scripts"}
+    assert copied == {"bentos", "clients/python", "gateway", "scripts"}
     assert all(f"!{folder}/" in ignored for folder in copied)

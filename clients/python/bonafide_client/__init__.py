@@ -9,6 +9,77 @@ with Bonafide(api_key="sk-live-…") as client:
 ```
 """
 
+from bonafide_client.calls import UNSET
 from bonafide_client.clients import AsyncBonafide, Bonafide
+from bonafide_client.credentials import Tokens
+from bonafide_client.errors import (
+    ApiError,
+    AuthenticationError,
+    BadRequestError,
+    BonafideError,
+    CallTimeoutError,
+    ConflictError,
+    ConnectionLostError,
+    DeadlineExceededError,
+    IdempotencyMismatchError,
+    InProgressError,
+    InvalidField,
+    LimitError,
+    MalformedAnswerError,
+    NoAnswerError,
+    NotFoundError,
+    PermissionDeniedError,
+    QuotaExceededError,
+    ServerError,
+    TooLargeError,
+    UnavailableError,
+    UnreachableError,
+    UnsupportedMediaError,
+)
+from bonafide_client.paging import AsyncPages, Page, Pages
+from bonafide_client.retrying import Retries, Timeouts
+from bonafide_client.schemas.detections import Detection, DetectionSummary
+from bonafide_client.schemas.evidence import AudioEvidence, Evidence, ImageEvidence, VideoEvidence
+from bonafide_client.streams import AsyncStream, Stream
 
-__all__ = ["AsyncBonafide", "Bonafide"]
+__all__ = [
+    "UNSET",
+    "ApiError",
+    "AsyncBonafide",
+    "AsyncPages",
+    "AsyncStream",
+    "AudioEvidence",
+    "AuthenticationError",
+    "BadRequestError",
+    "Bonafide",
+    "BonafideError",
+    "CallTimeoutError",
+    "ConflictError",
+    "ConnectionLostError",
+    "DeadlineExceededError",
+    "Detection",
+    "DetectionSummary",
+    "Evidence",
+    "IdempotencyMismatchError",
+    "ImageEvidence",
+    "InProgressError",
+    "InvalidField",
+    "LimitError",
+    "MalformedAnswerError",
+    "NoAnswerError",
+    "NotFoundError",
+    "Page",
+    "Pages",
+    "PermissionDeniedError",
+    "QuotaExceededError",
+    "Retries",
+    "ServerError",
+    "Stream",
+    "Timeouts",
+    "Tokens",
+    "TooLargeError",
+    "UnavailableError",
+    "UnreachableError",
+    "UnsupportedMediaError",
+    "VideoEvidence",
+]

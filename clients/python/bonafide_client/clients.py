@@ -4,24 +4,30 @@ import os
 from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
+from datetime import date
 from functools import cached_property
 from typing import Final, Self, cast
 
 import httpx
 
+from bonafide_client.answers import reader_of
+from bonafide_client.calls import Call, path_of, query_of
 from bonafide_client.credentials import Credentials, Tokens
 from bonafide_client.drivers import AsyncDriver, SyncDriver
-from bonafide_client.operations import D, Resource
+from bonafide_client.operations import D, Operation, Resource
 from bonafide_client.resources.auth import refresh_call
 from bonafide_client.resources.detections import Detections
 from bonafide_client.resources.models import Models
 from bonafide_client.retrying import Retries, Timeouts
+from bonafide_client.schemas.usage import Interval, Stats, Usage
 from bonafide_client.steps import Context
 from bonafide_client.wire import USER_AGENT, checked_url
 
 URL_VARIABLE: Final = "BONAFIDE_URL"
 KEY_VARIABLE: Final = "BONAFIDE_API_KEY"
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
+_READ_STATS = reader_of(Stats)
+_READ_USAGE = reader_of(Usage)
 _CONNECTIONS: Final = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=30)
 
 
@@ -43,6 +49,17 @@ class Surface(Resource[D]):
     def detections(self) -> Detections[D]:
         """Judge media, and read back what was judged."""
         return Detections(self.driver)
+
+    @Operation
+    def stats(self, *, since: date | None = None, until: date | None = None, interval: Interval = "day") -> Call[Stats]:
+        """Count the detections of the UTC days `since` to `until`, both included; by default of the last 30."""
+        query = query_of({"from": since, "to": until, "interval": interval})
+        return Call(method="GET", path=path_of("stats"), read=_READ_STATS, query=query)
+
+    @Operation
+    def usage(self) -> Call[Usage]:
+        """Read what the account has used today and ever, and what is left of its limits."""
+        return Call(method="GET", path=path_of("usage"), read=_READ_USAGE)
 
     @cached_property
     def models(self) -> Models[D]:
