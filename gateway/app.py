@@ -22,6 +22,8 @@ from gateway.accounts.service import Accounts
 from gateway.accounts.sessions import Sessions
 from gateway.background import Chore, doing
 from gateway.compat.keys_and_quota import keys_and_quota_routes
+from gateway.compat.site import site_routes
+from gateway.compat.site_history import SiteHistory
 from gateway.db.engine import open_database
 from gateway.db.migrate import migrate
 from gateway.detections.admission import Admission
@@ -55,6 +57,7 @@ _SERVICES = (
     "history",
     "changes",
     "stats",
+    "site_history",
     "usage",
     "accounts",
     "sessions",
@@ -111,6 +114,7 @@ def build_app(settings: GatewaySettings) -> Edge:
                 history=history,
                 changes=Changes(database.engine),
                 stats=Stats(database.pool),
+                site_history=SiteHistory(database.pool),
                 usage=Usage(database.pool),
                 accounts=Accounts(database.engine, passwords, settings),
                 sessions=Sessions(database.engine, settings),
@@ -138,6 +142,7 @@ def build_app(settings: GatewaySettings) -> Edge:
         route_handlers=[
             health_routes,
             keys_and_quota_routes,
+            site_routes,
             detection_routes,
             stats_routes,
             usage_routes,

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from litestar import Request, Router, get, post
 from litestar.di import NamedDependency
-from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Body
 
 from bentos.contract import Modality, Reason, Verdict
@@ -15,14 +14,13 @@ from gateway.access.scopes import USAGE_READ
 from gateway.accounts.passwords import LONGEST, SHORTEST
 from gateway.accounts.service import Accounts
 from gateway.audit.service import actor_of
+from gateway.compat.refusals import DETECTING, READING, SIGNING_IN
+from gateway.compat.verdicts import is_fake
 from gateway.detections.reception import Reception
 from gateway.detections.schemas import DetectionView
 from gateway.limits.usage import Usage
 from gateway.reference.operations import KEYED, FixedFileOperation
-from gateway.rendering import CompatError
 
-_SPOOF_FROM: Final = 0.5
-"""These clients know two answers only; this p_fake and above is FAKE."""
 _EMAIL_LENGTH: Final = 254
 _KEEP: Final = "Keep this key; it is not shown again."
 
@@ -78,20 +76,7 @@ class PredictionAnswer(msgspec.Struct, frozen=True, kw_only=True):
     filename: str
 
 
-_ERRORS: Final = {
-    status: ResponseSpec(data_container=CompatError, description=description)
-    for status, description in {
-        400: "The body or the file is at fault.",
-        401: "The key or the password is wrong.",
-        413: "The file is too large.",
-        429: "The daily limit is used up; see Retry-After.",
-        503: "The detector does not answer; nothing was charged; see Retry-After.",
-    }.items()
-}
-_ACCOUNT_ERRORS: Final = {status: _ERRORS[status] for status in (400, 401)}
-
-
-@post("/signup", summary="Sign up", status_code=200, responses=_ACCOUNT_ERRORS)
+@post("/signup", summary="Sign up", status_code=200, responses=SIGNING_IN)
 async def sign_up(
     request: Request[Any, Any, Any], data: Annotated[NewCredentials, Body()], accounts: NamedDependency[Accounts]
 ) -> KeyAnswer:
@@ -100,7 +85,7 @@ async def sign_up(
     return KeyAnswer(message=_KEEP, email=data.email, api_key=made.key.secret)
 
 
-@post("/login", summary="Log in", status_code=200, responses=_ACCOUNT_ERRORS)
+@post("/login", summary="Log in", status_code=200, responses=SIGNING_IN)
 async def log_in(
     request: Request[Any, Any, Any], data: Annotated[Credentials, Body()], accounts: NamedDependency[Accounts]
 ) -> KeyAnswer:
@@ -114,7 +99,7 @@ async def log_in(
     )
 
 
-@post("/regenerate-key", summary="Regenerate the key", status_code=200, responses=_ACCOUNT_ERRORS)
+@post("/regenerate-key", summary="Regenerate the key", status_code=200, responses=SIGNING_IN)
 async def regenerate_key(
     request: Request[Any, Any, Any], data: Annotated[Credentials, Body()], accounts: NamedDependency[Accounts]
 ) -> KeyAnswer:
@@ -124,7 +109,7 @@ async def regenerate_key(
     return KeyAnswer(message=_KEEP, email=data.email, api_key=key.secret)
 
 
-@get("/usage", summary="Read usage", guards=[require(USAGE_READ)], security=KEYED, responses={401: _ERRORS[401]})
+@get("/usage", summary="Read usage", guards=[require(USAGE_READ)], security=KEYED, responses=READING)
 async def read_usage(request: Request[Caller, Any, Any], usage: NamedDependency[Usage]) -> UsageAnswer:
     """Read how many requests were counted today and ever."""
     caller = request.user
@@ -145,7 +130,7 @@ async def read_usage(request: Request[Caller, Any, Any], usage: NamedDependency[
     operation_class=FixedFileOperation,
     security=KEYED,
     request_max_body_size=None,
-    responses=_ERRORS,
+    responses=DETECTING,
 )
 async def predict_image(request: Request[Any, Any, Any], reception: NamedDependency[Reception]) -> PredictionAnswer:
     """Judge a JPG or PNG file."""
@@ -159,7 +144,7 @@ async def predict_image(request: Request[Any, Any, Any], reception: NamedDepende
     operation_class=FixedFileOperation,
     security=KEYED,
     request_max_body_size=None,
-    responses=_ERRORS,
+    responses=DETECTING,
 )
 async def predict_video(request: Request[Any, Any, Any], reception: NamedDependency[Reception]) -> PredictionAnswer:
     """Judge an MP4, MOV or AVI file."""
@@ -173,7 +158,7 @@ async def predict_video(request: Request[Any, Any, Any], reception: NamedDepende
     operation_class=FixedFileOperation,
     security=KEYED,
     request_max_body_size=None,
-    responses=_ERRORS,
+    responses=DETECTING,
 )
 async def predict_audio(request: Request[Any, Any, Any], reception: NamedDependency[Reception]) -> PredictionAnswer:
     """Judge a WAV, MP3, FLAC, OGG or M4A file."""
@@ -185,7 +170,7 @@ def _prediction(view: DetectionView | None) -> PredictionAnswer:
     if view is None or view.p_fake is None or view.confidence is None or view.verdict is None:
         raise ValueError("a detection without a verdict has no prediction")
     return PredictionAnswer(
-        prediction="FAKE" if view.p_fake >= _SPOOF_FROM else "REAL",
+        prediction="FAKE" if is_fake(view.p_fake) else "REAL",
         confidence=view.confidence,
         verdict=view.verdict,
         p_fake=view.p_fake,

@@ -25,8 +25,8 @@ _MODALITY = Schema(
 )
 
 
-def _form(properties: dict[str, Schema]) -> RequestBody:
-    schema = Schema(type=OpenAPIType.OBJECT, required=["file"], properties=dict(properties))
+def _form(properties: dict[str, Schema], file_field: str = "file") -> RequestBody:
+    schema = Schema(type=OpenAPIType.OBJECT, required=[file_field], properties=dict(properties))
     return RequestBody(required=True, content={"multipart/form-data": OpenAPIMediaType(schema=schema)})
 
 
@@ -36,6 +36,22 @@ class FileOperation(Operation):
 
     def __post_init__(self) -> None:
         self.request_body = _form({"file": _FILE, "modality": _MODALITY, "model": _MODEL})
+
+
+@dataclass
+class ImageOperation(Operation):
+    """Takes an image in a field of that name."""
+
+    def __post_init__(self) -> None:
+        self.request_body = _form({"image": _FILE, "model": _MODEL}, "image")
+
+
+@dataclass
+class VideoOperation(Operation):
+    """Takes a video in a field of that name."""
+
+    def __post_init__(self) -> None:
+        self.request_body = _form({"video": _FILE, "model": _MODEL}, "video")
 
 
 @dataclass
