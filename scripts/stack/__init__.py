@@ -1,1 +1,1 @@
-"""The embedded platform: Postgres, Triton, the Bentos and the gateway as child processes of one command."""
+"""The embedded platform: Postgres, Triton, the Bentos, the gateway and the worker as child processes of one command."""

@@ -74,6 +74,7 @@ def compose(
         **plain,
         # A drain that outlasted our patience would be cut short by a kill.
         "BONAFIDE_DRAIN_TIMEOUT_S": str(grace * 0.75),
+        "BONAFIDE_MAIL_FOLDER": str(folder.mail),
         **ours,
         **shared,
         **{f"BONAFIDE_{modality.upper()}_BENTO_URL": f"http://{HOST}:{port}" for modality, port in ports.items()},
@@ -93,6 +94,7 @@ def compose(
                 activate=functools.partial(_keep_local_key, folder, cluster),
                 grace_s=grace,
             ),
+            services.worker(cluster.conninfo(), for_gateway, grace_s=grace),
         ),
         triton=inference,
         cluster=cluster,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-SECRET_NAMES: Final = ("bento-token", "database-password", "reference-key", "triton-control-key")
+SECRET_NAMES: Final = ("bento-token", "database-password", "reference-key", "token-key", "triton-control-key")
 _SECRET_BYTES: Final = 32
 
 
@@ -45,6 +45,11 @@ class DataFolder:
     def triton(self) -> Path:
         """The backend folder assembled for Triton."""
         return self.root / "triton"
+
+    @property
+    def mail(self) -> Path:
+        """Mail that would have been sent, while no mail server is named."""
+        return self.root / "mail"
 
     @property
     def bentoml(self) -> Path:

@@ -1,14 +1,17 @@
-"""The Bentos and the gateway as programs: how they are started, and asked over HTTP whether they are ready."""
+"""The Bentos, the gateway and the worker as programs: how they are started, and asked whether they are ready."""
 
 import functools
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import aiohttp
+import psycopg
 
 from bentos.contract import READY_PATH, Modality
-from scripts.stack.program import NotReadyError, Program
+from gateway.queue.heartbeat import is_beating, last_worker
+from scripts.stack.program import NotReadyError, Program, StartError
 from scripts.stack.settings import CHECKOUT, HOST
 
 BENTOS: Final = {
@@ -53,6 +56,46 @@ def gateway(
         layer=2,
         folder=CHECKOUT,
     )
+
+
+def worker(conninfo: str, environment: Mapping[str, str], *, grace_s: float) -> Program:
+    """Return the process of the worker. It is ready when it beats in the database that `conninfo` names."""
+    heart = _Heart(conninfo)
+    return Program(
+        name="worker",
+        command=(sys.executable, "-m", "gateway.worker"),
+        environment=environment,
+        prepare=heart.note_others,
+        probe=heart.probe,
+        after=("postgres",),
+        grace_s=grace_s,
+        layer=2,
+        folder=CHECKOUT,
+    )
+
+
+@dataclass
+class _Heart:
+    """The heartbeat of a worker that is being started, told from those of its dead predecessors."""
+
+    conninfo: str
+    before: int = 0
+
+    async def note_others(self) -> None:
+        """Remember who was there before. Raises `StartError` where the database does not answer."""
+        try:
+            self.before = await last_worker(self.conninfo)
+        except psycopg.Error as error:
+            raise StartError(f"The database does not answer: {error}") from error
+
+    async def probe(self) -> None:
+        """Ask the database for a heartbeat of a new worker."""
+        try:
+            beating = await is_beating(self.conninfo, after=self.before)
+        except psycopg.Error as error:
+            raise NotReadyError(str(error).strip()) from error
+        if not beating:
+            raise NotReadyError("The worker has no heartbeat in the database.")
 
 
 async def _probe(url: str) -> None:

@@ -127,7 +127,8 @@ def test_what_is_referred_to_is_there(text: str, services: dict[str, Any]) -> No
 
 
 def test_the_services_are_those_of_the_embedded_platform(services: dict[str, Any]) -> None:
-    assert services.keys() == {"postgres", "triton", "models", "gateway", *(f"bento-{modality}" for modality in BENTOS)}
+    others = {"postgres", "triton", "models", "gateway", "worker"}
+    assert services.keys() == others | {f"bento-{modality}" for modality in BENTOS}
 
 
 @pytest.mark.parametrize("modality", BENTOS)
@@ -159,6 +160,7 @@ def test_every_module_that_is_run_is_there(services: dict[str, Any]) -> None:
 def test_every_variable_is_a_setting_of_the_process_that_gets_it(services: dict[str, Any]) -> None:
     settings = {
         "gateway": GatewaySettings,
+        "worker": GatewaySettings,
         "models": LoadSettings,
         **{f"bento-{modality}": BentoSettings for modality in BENTOS},
     }
@@ -173,7 +175,7 @@ def test_no_secret_has_a_default(text: str) -> None:
     optional = set(re.findall(r"\$\{([A-Z_]+)(?::?-|\})", text))
 
     assert required == SECRETS
-    assert optional == {"BONAFIDE_GATEWAY_PORT"}
+    assert optional == {"BONAFIDE_GATEWAY_PORT", "BONAFIDE_SMTP_URL"}
 
 
 def test_only_the_gateway_is_published_and_only_to_this_machine(services: dict[str, Any]) -> None:
@@ -182,6 +184,11 @@ def test_only_the_gateway_is_published_and_only_to_this_machine(services: dict[s
     assert list(published) == ["gateway"]
     assert all(port.startswith("127.0.0.1:") for port in published["gateway"])
     assert GATEWAY_READY in services["gateway"]["healthcheck"]["test"][-1]
+
+
+def test_the_worker_is_told_all_that_the_gateway_is(services: dict[str, Any]) -> None:
+    assert services["gateway"]["environment"].items() <= services["worker"]["environment"].items()
+    assert services["worker"]["healthcheck"]["test"][1:] == [*services["worker"]["command"], "--check"]
 
 
 def test_triton_runs_as_the_embedded_one_does(services: dict[str, Any]) -> None:

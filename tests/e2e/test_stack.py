@@ -106,7 +106,7 @@ def test_a_killed_stub_heals(stack: Stack) -> None:
     assert victim not in stubs(triton)
 
 
-@pytest.mark.parametrize("name", ["postgres", "triton", "bento-image", "gateway"])
+@pytest.mark.parametrize("name", ["postgres", "triton", "bento-image", "gateway", "worker"])
 def test_a_killed_process_comes_back(stack: Stack, name: str) -> None:
     wait_until_whole(stack)
     before = stack.state().processes[name]

@@ -15,7 +15,7 @@ _LOG_LINES: Final = 15
 def up(
     *, detach: Annotated[bool, typer.Option("--detach", "-d", help="Go to the background when ready.")] = False
 ) -> None:
-    """Start the platform: Postgres, Triton, the Bentos and the gateway. Ctrl-C stops all of it.
+    """Start the platform: Postgres, Triton, the Bentos, the gateway and the worker. Ctrl-C stops all of it.
 
     Exit status: 0 after a stop that was asked for (with --detach: when ready), 1 when it could not be started, 2 when
     a setting is wrong, 3 when it is running already.
