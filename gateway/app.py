@@ -15,11 +15,18 @@ from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 
-from gateway.access.credentials import CredentialReader, NoIssuers
+from gateway.access.credentials import CredentialReader
 from gateway.access.guard import Guard
+from gateway.accounts.identities import Identities
+from gateway.accounts.export import AccountExport
+from gateway.accounts.handlers import account_routes
+from gateway.accounts.letters import Letters
 from gateway.accounts.passwords import Passwords
+from gateway.accounts.profiles import Profiles
+from gateway.accounts.recovery import Recovery
 from gateway.accounts.service import Accounts
 from gateway.accounts.sessions import Sessions
+from gateway.accounts.sign_in_handlers import sign_in_routes
 from gateway.background import Chore, doing
 from gateway.compat.keys_and_quota import keys_and_quota_routes
 from gateway.compat.site import site_routes
@@ -40,6 +47,9 @@ from gateway.history.changes import Changes
 from gateway.history.handlers import stats_routes
 from gateway.history.service import History
 from gateway.history.stats import Stats
+from gateway.issuers.fetching import open_outside
+from gateway.issuers.service import TrustedIssuers
+from gateway.idempotency.service import Idempotency
 from gateway.keys.last_use import LastUse
 from gateway.limits.handlers import usage_routes
 from gateway.limits.usage import Usage
@@ -61,6 +71,9 @@ _SERVICES = (
     "usage",
     "accounts",
     "sessions",
+    "profiles",
+    "recovery",
+    "account_export",
     "models",
     "fitness",
     "metrics",
@@ -85,9 +98,15 @@ def build_app(settings: GatewaySettings) -> Edge:
     async def lifespan(app: Litestar) -> AsyncGenerator[None]:
         if settings.migrate_on_start:
             await asyncio.to_thread(migrate, settings.database_url.get_secret_value())
-        async with open_database(settings) as database, open_bento_client(settings) as bentos:
+        async with (
+            open_database(settings) as database,
+            open_bento_client(settings) as bentos,
+            open_outside() as outside,
+        ):
             last_use = LastUse(database.pool)
-            reader = CredentialReader(settings.token_key.get_secret_value(), NoIssuers())
+            identities = Identities(database.engine, settings.default_plan)
+            issuers = TrustedIssuers(settings.issuers, outside, identities)
+            reader = CredentialReader(settings.token_key.get_secret_value(), issuers)
             guard = Guard(database.pool, reader, last_use)
             models = Models(bentos)
             history = History(database.pool)
@@ -108,7 +127,10 @@ def build_app(settings: GatewaySettings) -> Edge:
             )
             fitness = Fitness(database.pool, bentos, settings)
             passwords = Passwords()
+            accounts = Accounts(database.engine, passwords, settings)
+            idempotency = Idempotency(database.engine, settings.token_key.get_secret_value())
             app.state.update(
+                idempotency=idempotency,
                 reception=Reception(Intake(settings, store), detections, guard, models),
                 guard=guard,
                 history=history,
@@ -116,8 +138,11 @@ def build_app(settings: GatewaySettings) -> Edge:
                 stats=Stats(database.pool),
                 site_history=SiteHistory(database.pool),
                 usage=Usage(database.pool),
-                accounts=Accounts(database.engine, passwords, settings),
+                accounts=accounts,
                 sessions=Sessions(database.engine, settings),
+                profiles=Profiles(database.engine, accounts),
+                recovery=Recovery(database.engine, passwords, accounts, Letters(database.engine, settings), settings),
+                account_export=AccountExport(database),
                 models=models,
                 fitness=fitness,
                 metrics=metrics,
@@ -127,6 +152,7 @@ def build_app(settings: GatewaySettings) -> Edge:
                 Chore("ask the Bentos for their models", 5, models.catalogue),
                 Chore("note the last use of keys", 5, last_use.flush),
                 Chore("sweep abandoned detections", 10, detections.sweep),
+                Chore("forget old idempotency keys", 600, idempotency.sweep),
                 Chore("sweep the spool", 60, lambda: asyncio.to_thread(store.sweep, longest_life_s(settings))),
             ]
             try:
@@ -141,6 +167,8 @@ def build_app(settings: GatewaySettings) -> Edge:
     app = Litestar(
         route_handlers=[
             health_routes,
+            sign_in_routes,
+            account_routes,
             keys_and_quota_routes,
             site_routes,
             detection_routes,

@@ -12,6 +12,7 @@ import sys
 import psycopg
 import structlog
 
+from gateway.accounts.letters import Letters, letter_task
 from gateway.audit.chain import Chainer
 from gateway.background import Chore, doing
 from gateway.db.engine import Database, connection_string, open_database
@@ -29,9 +30,12 @@ from gateway.upkeep import Expiry
 _log = structlog.stdlib.get_logger(__name__)
 
 
-def compose_tasks(settings: GatewaySettings) -> list[Task]:
+def compose_tasks(database: Database, settings: GatewaySettings) -> list[Task]:
     """Everything that the worker can be asked to do."""
-    return [mail_task(Mailer(choose_transport(settings), sender=settings.mail_from))]
+    return [
+        mail_task(Mailer(choose_transport(settings), sender=settings.mail_from)),
+        letter_task(Letters(database.engine, settings)),
+    ]
 
 
 def compose_chores(database: Database, tasks: list[Task], settings: GatewaySettings) -> list[Chore]:
@@ -56,14 +60,15 @@ async def work(settings: GatewaySettings) -> None:
         await asyncio.to_thread(migrate, settings.database_url.get_secret_value())
     if settings.smtp_url is None and settings.mail_folder is None:
         _log.warning("no_mail_server", advice="Set BONAFIDE_SMTP_URL, or BONAFIDE_MAIL_FOLDER to keep mail as files.")
-    tasks = compose_tasks(settings)
-    runner = Runner(tasks, settings)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, runner.stop)
-    async with open_database(settings) as database, doing(compose_chores(database, tasks, settings)):
-        _log.info("worker_started", tasks=[task.name for task in tasks])
-        await runner.run()
+    async with open_database(settings) as database:
+        tasks = compose_tasks(database, settings)
+        runner = Runner(tasks, settings)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, runner.stop)
+        async with doing(compose_chores(database, tasks, settings)):
+            _log.info("worker_started", tasks=[task.name for task in tasks])
+            await runner.run()
     _log.info("worker_stopped")
 
 

@@ -72,6 +72,10 @@ class BackOff:
         """The address alone; of IPv6 the network that one subscriber has."""
         return [] if address is None else [Subject(f"{purpose}:{_network(address)}", self._tries_by_address)]
 
+    def of_confirmation(self, account_id: UUID) -> list[Subject]:
+        """Tries of somebody who is signed in already, and might sit at another's desk."""
+        return [Subject(f"confirm:{account_id}", self._tries)]
+
     async def count(self, connection: AsyncConnection, subjects: Sequence[Subject]) -> None:
         """Count a try. The transaction has to be rolled back where this raises, and committed before the try is made.
 

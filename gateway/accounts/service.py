@@ -4,6 +4,7 @@ All ways to sign in by a password go through `Accounts.log_in`. Whether the name
 password was right: the same statements run, and the same hash is worked on.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -13,13 +14,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.access.scopes import EVERYTHING_ORDINARY
-from gateway.accounts.back_off import BackOff
+from gateway.accounts.back_off import BackOff, Subject
+from gateway.accounts.letters import Letters
 from gateway.accounts.names import check_names, is_login
 from gateway.accounts.passwords import Passwords
 from gateway.accounts.sessions import check_standing, remember_address
 from gateway.audit.service import Act, Actor, record
 from gateway.db.tables import Account, ApiKey, Session, table_of
-from gateway.errors import EmailTakenError, OverloadedError, UsernameTakenError, WrongPasswordError
+from gateway.errors import EmailTakenError, NoPasswordError, OverloadedError, UsernameTakenError, WrongPasswordError
 from gateway.keys.secrets import NewKey, make_key
 from gateway.settings import GatewaySettings
 
@@ -61,6 +63,7 @@ class Accounts:
         self._passwords = passwords
         self._settings = settings
         self._back_off = BackOff(settings)
+        self._letters = Letters(engine, settings)
 
     async def register(
         self, *, email: str | None, password: str | None, username: str | None = None, actor: Actor | None = None
@@ -85,6 +88,8 @@ class Accounts:
                 plan=self._settings.default_plan,
                 actor=by,
             )
+            if email is not None:
+                await self._letters.post_token(connection, made.account_id, email, "verify_email")
             await remember_address(connection, made.account_id, method="register", address=by.address)
         return made
 
@@ -114,12 +119,7 @@ class Accounts:
             familiar = row["id"] if row is not None and row["familiar"] else None
             subjects = self._back_off.subjects(login, address, familiar=familiar)
             await self._back_off.count(connection, subjects)
-        try:
-            right = await self._passwords.verify(password, row["password_hash"] if row is not None else None)
-        except OverloadedError:
-            async with self._engine.begin() as connection:
-                await self._back_off.take_back(connection, subjects)
-            raise
+        right = await self._verify(password, row["password_hash"] if row is not None else None, subjects)
         async with self._engine.begin() as connection:
             if row is not None and right:
                 await self._back_off.succeed(connection, subjects)
@@ -139,6 +139,39 @@ class Accounts:
             role=row["role"],
             key_prefix=row["prefix"],
         )
+
+    async def confirm(self, account_id: UUID, password: str, *, actor: Actor) -> None:
+        """Have somebody who is signed in prove the account's password.
+
+        Raises:
+            NoPasswordError: The account has none.
+            WrongPasswordError: It is wrong; as a 403, for the caller's credentials are right.
+            TooManyAttemptsError: It was wrong too often.
+            OverloadedError: Too many passwords wait to be checked.
+        """
+        subjects = self._back_off.of_confirmation(account_id)
+        async with self._engine.begin() as connection:
+            query = select(_ACCOUNTS.c.password_hash).where(_ACCOUNTS.c.id == account_id)
+            password_hash: str | None = await connection.scalar(query)
+            if password_hash is None:
+                raise NoPasswordError
+            await self._back_off.count(connection, subjects)
+        right = await self._verify(password, password_hash, subjects)
+        async with self._engine.begin() as connection:
+            if right:
+                await self._back_off.succeed(connection, subjects)
+                return
+            await record(connection, Act(actor, "session.refuse", "account", str(account_id)))
+        raise WrongPasswordError("The password is wrong.", status=403)
+
+    async def _verify(self, password: str, password_hash: str | None, subjects: Sequence[Subject]) -> bool:
+        """Whether the password is right, as far as it could be looked at; otherwise the try does not count."""
+        try:
+            return await self._passwords.verify(password, password_hash)
+        except OverloadedError:
+            async with self._engine.begin() as connection:
+                await self._back_off.take_back(connection, subjects)
+            raise
 
     async def regenerate_key(
         self, login: str, password: str, *, address: str | None = None, actor: Actor | None = None

@@ -17,15 +17,18 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.access.tokens import Claims, mint_access_token
+from gateway.accounts.schemas import SessionPage, SessionView
 from gateway.audit.service import Act, Actor, record
+from gateway.db.paging import read_cursor, write_cursor
 from gateway.db.tables import Account, RefreshToken, Session, table_of
-from gateway.errors import AccountSuspendedError, EmailUnverifiedError, InvalidTokenError
+from gateway.errors import AccountSuspendedError, EmailUnverifiedError, InvalidTokenError, NotFoundError
 from gateway.settings import GatewaySettings
 
 _ACCOUNTS: Final[Any] = table_of(Account)
 _SESSIONS: Final[Any] = table_of(Session)
 _REFRESH: Final[Any] = table_of(RefreshToken)
 
+_SHOWN: Final = ("id", "method", "client", "address", "created_at", "last_used_at", "expires_at")
 _TOKEN_BYTES: Final = 32
 _CLIENT_LENGTH: Final = 200
 
@@ -120,6 +123,33 @@ class Sessions:
             await self._close_reused(connection, digest, actor)
         raise InvalidTokenError("The refresh token is not valid.", code="invalid_refresh_token")
 
+    async def page(self, account_id: UUID, *, cursor: str | None, limit: int, current: UUID | None) -> SessionPage:
+        """Up to `limit` open sessions of an account, newest first, from a cursor on. Raises InvalidCursorError."""
+        columns = [_SESSIONS.c[name] for name in _SHOWN]
+        query = select(*columns).where(_open_of(account_id)).order_by(_SESSIONS.c.id.desc()).limit(limit + 1)
+        if cursor is not None:
+            query = query.where(_SESSIONS.c.id < read_cursor(cursor))
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(query)).mappings().all()
+        data = tuple(SessionView(**row, current=row["id"] == current) for row in rows[:limit])
+        return SessionPage(data=data, next_cursor=write_cursor(data[-1].id) if len(rows) > limit else None)
+
+    async def close(self, account_id: UUID, session_id: UUID, *, actor: Actor) -> None:
+        """Close one session of an account. Raises NotFoundError."""
+        one = _open_of(account_id) & (_SESSIONS.c.id == session_id)
+        async with self._engine.begin() as connection:
+            closed = await connection.execute(update(_SESSIONS).where(one).values(closed_at=func.now()))
+            if not closed.rowcount:
+                raise NotFoundError("There is no such session.")
+            await record(connection, Act(actor, "session.close", "session", str(session_id)))
+
+    async def close_all(self, account_id: UUID, *, actor: Actor) -> None:
+        """Close every session of an account: it is logged out everywhere."""
+        async with self._engine.begin() as connection:
+            closed = await close_sessions(connection, account_id)
+            act = Act(actor, "session.close_all", "account", str(account_id), after={"sessions_closed": closed})
+            await record(connection, act)
+
     async def _renew(self, connection: AsyncConnection, session_id: UUID) -> Tokens:
         living = (_SESSIONS.c.id == session_id) & _SESSIONS.c.closed_at.is_(None)
         renewed = (
@@ -169,6 +199,12 @@ class Sessions:
             session_id=session_id,
             account_id=account_id,
         )
+
+
+def _open_of(account_id: UUID) -> Any:
+    return (
+        (_SESSIONS.c.account_id == account_id) & _SESSIONS.c.closed_at.is_(None) & (_SESSIONS.c.expires_at > func.now())
+    )
 
 
 async def close_sessions(connection: AsyncConnection, account_id: UUID, *, but: UUID | None = None) -> int:

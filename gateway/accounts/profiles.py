@@ -1,0 +1,137 @@
+"""What an account sees and changes of itself: its profile, its username, its end."""
+
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from gateway.access.guard import SUPER_ADMIN
+from gateway.accounts.names import check_names
+from gateway.accounts.schemas import AccountView
+from gateway.accounts.service import Accounts, taken
+from gateway.accounts.sessions import close_sessions
+from gateway.audit.service import Act, Actor, record
+from gateway.db.tables import Account, ApiKey, Identity, OneTimeToken, Passkey, Session, table_of
+from gateway.errors import LastAdminError, NotFoundError, StaleSignInError
+
+_ACCOUNTS: Final[Any] = table_of(Account)
+_KEYS: Final[Any] = table_of(ApiKey)
+_SESSIONS: Final[Any] = table_of(Session)
+
+_FRESH: Final = timedelta(minutes=10)
+
+
+class Profiles:
+    """Reads, renames and deletes accounts for their owners."""
+
+    def __init__(self, engine: AsyncEngine, accounts: Accounts) -> None:
+        self._engine = engine
+        self._accounts = accounts
+
+    async def read(self, account_id: UUID) -> AccountView:
+        """An account. Raises NotFoundError."""
+        async with self._engine.connect() as connection:
+            return await _read(connection, account_id)
+
+    async def rename(self, account_id: UUID, username: str, *, actor: Actor) -> AccountView:
+        """Give an account another username.
+
+        Raises:
+            InvalidBodyError: It is malformed.
+            UsernameTakenError: Another account has it, in whatever case.
+        """
+        check_names(None, username)
+        async with self._engine.begin() as connection:
+            by_id = _ACCOUNTS.c.id == account_id
+            former: str | None = await connection.scalar(select(_ACCOUNTS.c.username).where(by_id).with_for_update())
+            try:
+                async with connection.begin_nested():
+                    await connection.execute(update(_ACCOUNTS).where(by_id).values(username=username))
+            except IntegrityError as error:
+                raise taken(error) from error
+            act = Act(
+                actor,
+                "account.rename",
+                "account",
+                str(account_id),
+                before={"username": former},
+                after={"username": username},
+            )
+            await record(connection, act)
+            return await _read(connection, account_id)
+
+    async def delete(self, account_id: UUID, *, password: str | None, session_id: UUID | None, actor: Actor) -> None:
+        """Delete an account whose owner is there: by the password, or by a session that has just begun.
+
+        Raises:
+            StaleSignInError: There is neither.
+            WrongPasswordError: The password is wrong.
+            LastAdminError: Nobody else could administer the platform.
+        """
+        if password is not None:
+            await self._accounts.confirm(account_id, password, actor=actor)
+        async with self._engine.begin() as connection:
+            if password is None and not await _is_fresh(connection, session_id):
+                raise StaleSignInError
+            await delete_account(connection, account_id, actor=actor)
+
+
+async def delete_account(connection: AsyncConnection, account_id: UUID, *, actor: Actor) -> None:
+    """End an account in the caller's transaction: nothing of it signs in any more, and its names are free.
+
+    What it did stays, under its id.
+
+    Raises:
+        NotFoundError: There is none.
+        LastAdminError: It is the last active super_admin.
+    """
+    # All of them are locked, so that of the last two only one can go.
+    admins = (
+        select(_ACCOUNTS.c.id)
+        .where(_ACCOUNTS.c.role == SUPER_ADMIN, _ACCOUNTS.c.status == "active")
+        .order_by(_ACCOUNTS.c.id)
+        .with_for_update()
+    )
+    if (await connection.execute(admins)).scalars().all() == [account_id]:
+        raise LastAdminError
+    ended = (
+        update(_ACCOUNTS)
+        .where(_ACCOUNTS.c.id == account_id, _ACCOUNTS.c.status != "deleted")
+        .values(status="deleted", deleted_at=func.now(), password_hash=None)
+        .returning(_ACCOUNTS.c.email, _ACCOUNTS.c.username)
+    )
+    names = (await connection.execute(ended)).one_or_none()
+    if names is None:
+        raise NotFoundError("There is no such account.")
+    living = (_KEYS.c.account_id == account_id) & _KEYS.c.revoked_at.is_(None)
+    await connection.execute(update(_KEYS).where(living).values(revoked_at=func.now()))
+    await close_sessions(connection, account_id)
+    for table in (table_of(Identity), table_of(Passkey), table_of(OneTimeToken)):
+        await connection.execute(delete(table).where(table.c.account_id == account_id))
+    before = {"email": names.email, "username": names.username}
+    await record(connection, Act(actor, "account.delete", "account", str(account_id), before=before))
+
+
+async def _is_fresh(connection: AsyncConnection, session_id: UUID | None) -> bool:
+    recent = (_SESSIONS.c.id == session_id) & (_SESSIONS.c.created_at > func.now() - _FRESH)
+    return await connection.scalar(select(_SESSIONS.c.id).where(recent)) is not None
+
+
+async def _read(connection: AsyncConnection, account_id: UUID) -> AccountView:
+    row = (await connection.execute(select(_ACCOUNTS).where(_ACCOUNTS.c.id == account_id))).one_or_none()
+    if row is None:
+        raise NotFoundError("There is no such account.")
+    return AccountView(
+        id=row.id,
+        number=row.number,
+        email=row.email,
+        email_verified=row.email_verified_at is not None,
+        username=row.username,
+        role=row.role,
+        plan=row.plan,
+        has_password=row.password_hash is not None,
+        created_at=row.created_at,
+    )
