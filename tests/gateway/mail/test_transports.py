@@ -77,12 +77,11 @@ def serve(inbox: Inbox) -> Generator[Callable[..., int]]:
         return controller.port
 
     yield start
-    for controller in started:
-        controller.stop()
     with warnings.catch_warnings():
         # The library leaves the stream open that it upgraded to TLS.
         warnings.simplefilter("ignore", ResourceWarning)
-        started.clear()
+        while started:
+            started.pop().stop()
         gc.collect()
 
 
@@ -199,8 +198,10 @@ async def test_a_server_that_is_away_is_an_error_to_try_again(serve: Callable[..
 
 async def test_a_server_that_says_nothing_is_not_waited_for_long() -> None:
     async def silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(30)
-        writer.close()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            writer.close()
 
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
