@@ -29,17 +29,8 @@ class Issuers(Protocol):
     """The outside issuers whose tokens are accepted."""
 
     async def account_of(self, issuer: str, token: str) -> UUID:
-        """The account of a token's subject, made on first sight. Raises InvalidTokenError."""
+        """The account of a token's subject, made on first sight. Raises InvalidTokenError or UnavailableError."""
         ...
-
-
-class NoIssuers:
-    """The default: no outside issuer is trusted."""
-
-    async def account_of(self, issuer: str, token: str) -> UUID:
-        """Refuse. Raises InvalidTokenError."""
-        del issuer, token
-        raise InvalidTokenError
 
 
 class CredentialReader:
