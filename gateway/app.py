@@ -29,8 +29,10 @@ from gateway.accounts.sessions import Sessions
 from gateway.accounts.sign_in_handlers import sign_in_routes
 from gateway.background import Chore, doing
 from gateway.compat.keys_and_quota import keys_and_quota_routes
+from gateway.compat.sign_in import compat_sign_in_routes
 from gateway.compat.site import site_routes
 from gateway.compat.site_history import SiteHistory
+from gateway.compat.uploads import upload_routes
 from gateway.db.engine import open_database
 from gateway.db.migrate import migrate
 from gateway.detections.admission import Admission
@@ -171,6 +173,8 @@ def build_app(settings: GatewaySettings) -> Edge:
             account_routes,
             keys_and_quota_routes,
             site_routes,
+            compat_sign_in_routes,
+            upload_routes,
             detection_routes,
             stats_routes,
             usage_routes,
