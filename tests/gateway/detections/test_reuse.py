@@ -23,10 +23,8 @@ async def reuse(client: Client, data: bytes = JPEG, **options: Any) -> dict[str,
 
 async def charges(database: Any) -> tuple[int, int]:
     """What was counted against the daily limit, and what the days add up to."""
-    row = await (
-        await database.execute("SELECT charged, (SELECT sum(charged) FROM detection_days) FROM meters")
-    ).fetchone()
-    return row
+    query = "SELECT charged, (SELECT sum(charged) FROM detection_days) FROM meters"
+    return await (await database.execute(query)).fetchone()
 
 
 @pytest.fixture
