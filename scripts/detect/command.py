@@ -5,15 +5,17 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, cast
 
-import aiohttp
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from scripts.detect.client import Options, Outcome, detect
+from bonafide_client import AsyncBonafide, Timeouts
+from bonafide_client.schemas.detections import Modality
+from scripts.detect.outcomes import UNREACHABLE, Options, Outcome, detect
 from scripts.detect.rendering import as_record, as_table
 from scripts.detect.sources import MissingSourceError, Source, find_sources
 
@@ -40,6 +42,8 @@ def detect_command(
 ) -> None:
     """Ask for verdicts on files.
 
+    A file that the gateway cannot take at the moment is sent again, as long as it is worth waiting.
+
     Exit status: 0 when every file got a verdict, 1 when one did not, 2 when the call itself is wrong, and with
     --fail-on-fake 3 when every file got a verdict and one of them is FAKE.
 
@@ -51,8 +55,14 @@ def detect_command(
     except MissingSourceError as error:
         errors.print(f"[red]{error}[/]")
         raise typer.Exit(EXIT_USAGE) from error
-    options = Options(url=url, key=key or _local_key(errors), modality=modality, model=model, timeout_s=timeout)
-    outcomes = asyncio.run(_detect_all(sources, options, concurrency, errors))
+    # Which modalities there are is the gateway's to say.
+    asked = cast("Modality | None", modality)
+    options = Options(url=url, key=key or _local_key(errors), modality=asked, model=model, timeout_s=timeout)
+    try:
+        outcomes = asyncio.run(_detect_all(sources, options, concurrency, errors))
+    except ValueError as error:
+        errors.print(f"[red]{error}[/]")
+        raise typer.Exit(EXIT_USAGE) from error
     if as_json:
         for outcome in outcomes:
             print(json.dumps(as_record(outcome)))
@@ -60,7 +70,7 @@ def detect_command(
         Console().print(as_table(outcomes))
     if any(outcome.detection is None for outcome in outcomes):
         raise typer.Exit(EXIT_NO_VERDICT)
-    if fail_on_fake and any(outcome.detection and outcome.detection["verdict"] == "FAKE" for outcome in outcomes):
+    if fail_on_fake and any(outcome.detection and outcome.detection.verdict == "FAKE" for outcome in outcomes):
         raise typer.Exit(EXIT_FAKE_FOUND)
 
 
@@ -76,13 +86,22 @@ async def _detect_all(sources: Sequence[Source], options: Options, concurrency: 
         transient=True,
         disable=not errors.is_terminal,
     )
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=concurrency)) as session:
+    timeouts = Timeouts(answer=options.timeout_s, verdict=options.timeout_s, total=options.timeout_s)
+    unreachable: Outcome | None = None
+    async with AsyncBonafide(base_url=options.url, api_key=options.key, timeouts=timeouts) as client:
         with progress:
             bar = progress.add_task("detecting", total=len(sources))
 
             async def one(source: Source) -> Outcome:
+                nonlocal unreachable
                 async with gate:
-                    outcome = await detect(session, source, options)
+                    # Where nothing listens, patience is spent on a few files, and not on each of a thousand.
+                    if unreachable is None:
+                        outcome = await detect(client, source, options)
+                    else:
+                        outcome = replace(unreachable, source=source)
+                if outcome.code == UNREACHABLE:
+                    unreachable = outcome
                 progress.advance(bar)
                 return outcome
 

@@ -7,7 +7,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from scripts.detect.client import Outcome
+from scripts.detect.outcomes import Outcome
 
 _COLOURS: Final = {"REAL": "green", "FAKE": "red", "UNCERTAIN": "yellow"}
 
@@ -29,11 +29,10 @@ def _cells(outcome: Outcome) -> tuple[Text, str, str]:
     detection = outcome.detection
     if detection is None:
         return Text("no verdict", style="bold"), "", ""
-    verdict = str(detection["verdict"])
     return (
-        Text(verdict, style=_COLOURS.get(verdict, "")),
-        f"{detection['confidence']:.2f} %",
-        f"{detection['model']}:{detection['version']}",
+        Text(str(detection.verdict), style=_COLOURS.get(str(detection.verdict), "")),
+        f"{detection.confidence:.2f} %",
+        f"{detection.model}:{detection.version}",
     )
 
 
@@ -42,12 +41,12 @@ def _notes(outcome: Outcome) -> Iterator[str]:
     if detection is None:
         yield f"{label}: {outcome.message} ({outcome.code})"
         return
-    for reason in [*detection["reasons"], *detection["unscored"]]:
-        yield f"{label}: {reason['message']} ({reason['code']})"
+    for reason in (*detection.reasons, *detection.unscored):
+        yield f"{label}: {reason.message} ({reason.code})"
 
 
 def as_record(outcome: Outcome) -> dict[str, Any]:
     """The gateway's answer with the file's label, or the label with `error: {code, message}`."""
     if outcome.detection is not None:
-        return {"file": outcome.source.label, **outcome.detection}
+        return {"file": outcome.source.label, **outcome.detection.to_dict()}
     return {"file": outcome.source.label, "error": {"code": outcome.code, "message": outcome.message}}

@@ -26,9 +26,10 @@ class Source:
     path: Path | None
     data: bytes | None = None
 
-    def open(self) -> BinaryIO | bytes:
-        """Return an open file, which the HTTP client closes, or the bytes already read."""
-        return self.path.open("rb") if self.path is not None else self.data or b""
+    @property
+    def file(self) -> Path | bytes:
+        """What the client sends: the path, read as it is sent, or the bytes already read."""
+        return self.path if self.path is not None else self.data or b""
 
 
 def find_sources(arguments: Iterable[str], standard_input: BinaryIO) -> list[Source]:

@@ -1,10 +1,11 @@
 """Calls as values: what is asked of the API, before anybody has sent it."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import Enum
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 from urllib.parse import quote
 from uuid import UUID, uuid4
 
@@ -13,6 +14,7 @@ from bonafide_client.uploads import Upload
 
 T = TypeVar("T")
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+_IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 Query = tuple[tuple[str, str], ...]
 
 
@@ -36,8 +38,12 @@ class Call(Generic[T]):
 
 
 def fresh_key(key: str | None = None) -> str:
-    """The caller's own idempotency key, or a new one."""
-    return key or str(uuid4())
+    """The caller's own idempotency key, or a new one. Raises ValueError where it can be none."""
+    if key is None:
+        return str(uuid4())
+    if not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise ValueError("An idempotency key has 1 to 255 visible ASCII characters.")
+    return key
 
 
 def path_of(*parts: str | UUID) -> str:

@@ -1,12 +1,14 @@
 """The two clients: `Bonafide` blocks, `AsyncBonafide` is awaited; both have the same surface."""
 
+import ipaddress
 import os
+import re
 from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
 from datetime import date
 from functools import cached_property
-from typing import Final, Self, cast
+from typing import Any, Final, Self, cast
 
 import httpx
 
@@ -26,6 +28,7 @@ from bonafide_client.wire import USER_AGENT, checked_url
 URL_VARIABLE: Final = "BONAFIDE_URL"
 KEY_VARIABLE: Final = "BONAFIDE_API_KEY"
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
+_VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 _READ_STATS = reader_of(Stats)
 _READ_USAGE = reader_of(Usage)
 _CONNECTIONS: Final = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=30)
@@ -86,9 +89,8 @@ class Bonafide(Surface[SyncDriver]):
         retries: Retries | None = None,
         http: httpx.Client | None = None,
     ) -> None:
-        self._owned = None if http else httpx.Client(limits=_CONNECTIONS)
-        credentials = _credentials(api_key, tokens, on_tokens)
-        context = _context(base_url, credentials, timeouts, retries)
+        context = _context(base_url, _credentials(api_key, tokens, on_tokens), timeouts, retries)
+        self._owned = None if http else httpx.Client(**_connecting(context.base_url))
         super().__init__(SyncDriver(http or cast("httpx.Client", self._owned), context))
 
     def __enter__(self) -> Self:
@@ -120,9 +122,8 @@ class AsyncBonafide(Surface[AsyncDriver]):
         retries: Retries | None = None,
         http: httpx.AsyncClient | None = None,
     ) -> None:
-        self._owned = None if http else httpx.AsyncClient(limits=_CONNECTIONS)
-        credentials = _credentials(api_key, tokens, on_tokens)
-        context = _context(base_url, credentials, timeouts, retries)
+        context = _context(base_url, _credentials(api_key, tokens, on_tokens), timeouts, retries)
+        self._owned = None if http else httpx.AsyncClient(**_connecting(context.base_url))
         super().__init__(AsyncDriver(http or cast("httpx.AsyncClient", self._owned), context))
 
     async def __aenter__(self) -> Self:
@@ -141,6 +142,8 @@ def _credentials(
     api_key: str | None, tokens: Tokens | None, on_tokens: Callable[[Tokens | None], None] | None
 ) -> Credentials:
     key = api_key or (None if tokens else os.environ.get(KEY_VARIABLE)) or None
+    if key and not _VISIBLE.fullmatch(key):
+        raise ValueError("The API key holds characters that no key has.")
     return Credentials(api_key=key, tokens=tokens, on_tokens=on_tokens)
 
 
@@ -155,3 +158,13 @@ def _context(
         timeouts=timeouts or Timeouts(),
         retries=retries or Retries(),
     )
+
+
+def _connecting(base_url: str) -> dict[str, Any]:
+    """The options of an httpx client of our own: what runs on this machine is not asked through a proxy."""
+    host = httpx.URL(base_url).host
+    try:
+        local = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = host == "localhost"
+    return {"limits": _CONNECTIONS, "trust_env": not local}

@@ -29,7 +29,7 @@ def test_a_named_file_is_taken_whatever_its_suffix(tmp_path):
 def test_standard_input_is_read_once():
     (source,) = find_sources(["-"], io.BytesIO(b"bytes"))
 
-    assert source.open() == b"bytes"
+    assert source.file == b"bytes"
 
 
 def test_a_missing_name_says_so(tmp_path):

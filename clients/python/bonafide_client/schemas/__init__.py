@@ -8,4 +8,4 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
 
     def to_dict(self) -> dict[str, object]:
         """The value as a dictionary of what JSON knows, times and ids as text."""
-        return msgspec.to_builtins(self)
+        return msgspec.json.decode(msgspec.json.encode(self), type=dict[str, object])
