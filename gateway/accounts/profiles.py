@@ -4,21 +4,19 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from gateway.access.guard import SUPER_ADMIN
+from gateway.accounts.endings import delete_account
 from gateway.accounts.names import check_names
 from gateway.accounts.schemas import AccountView
 from gateway.accounts.service import Accounts, taken
-from gateway.accounts.sessions import close_sessions
 from gateway.audit.service import Act, Actor, record
-from gateway.db.tables import Account, ApiKey, Identity, OneTimeToken, Passkey, Session, table_of
-from gateway.errors import LastAdminError, NotFoundError, StaleSignInError
+from gateway.db.tables import Account, Session, table_of
+from gateway.errors import NotFoundError, StaleSignInError
 
 _ACCOUNTS: Final[Any] = table_of(Account)
-_KEYS: Final[Any] = table_of(ApiKey)
 _SESSIONS: Final[Any] = table_of(Session)
 
 _FRESH: Final = timedelta(minutes=10)
@@ -77,42 +75,6 @@ class Profiles:
             if password is None and not await _is_fresh(connection, session_id):
                 raise StaleSignInError
             await delete_account(connection, account_id, actor=actor)
-
-
-async def delete_account(connection: AsyncConnection, account_id: UUID, *, actor: Actor) -> None:
-    """End an account in the caller's transaction: nothing of it signs in any more, and its names are free.
-
-    What it did stays, under its id.
-
-    Raises:
-        NotFoundError: There is none.
-        LastAdminError: It is the last active super_admin.
-    """
-    # All of them are locked, so that of the last two only one can go.
-    admins = (
-        select(_ACCOUNTS.c.id)
-        .where(_ACCOUNTS.c.role == SUPER_ADMIN, _ACCOUNTS.c.status == "active")
-        .order_by(_ACCOUNTS.c.id)
-        .with_for_update()
-    )
-    if (await connection.execute(admins)).scalars().all() == [account_id]:
-        raise LastAdminError
-    ended = (
-        update(_ACCOUNTS)
-        .where(_ACCOUNTS.c.id == account_id, _ACCOUNTS.c.status != "deleted")
-        .values(status="deleted", deleted_at=func.now(), password_hash=None)
-        .returning(_ACCOUNTS.c.email, _ACCOUNTS.c.username)
-    )
-    names = (await connection.execute(ended)).one_or_none()
-    if names is None:
-        raise NotFoundError("There is no such account.")
-    living = (_KEYS.c.account_id == account_id) & _KEYS.c.revoked_at.is_(None)
-    await connection.execute(update(_KEYS).where(living).values(revoked_at=func.now()))
-    await close_sessions(connection, account_id)
-    for table in (table_of(Identity), table_of(Passkey), table_of(OneTimeToken)):
-        await connection.execute(delete(table).where(table.c.account_id == account_id))
-    before = {"email": names.email, "username": names.username}
-    await record(connection, Act(actor, "account.delete", "account", str(account_id), before=before))
 
 
 async def _is_fresh(connection: AsyncConnection, session_id: UUID | None) -> bool:

@@ -8,6 +8,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.accounts.back_off import BackOff, clear_failures
+from gateway.accounts.endings import cut_off
 from gateway.accounts.letters import WRITE_LETTER, Letters
 from gateway.accounts.names import is_email
 from gateway.accounts.one_time import Purpose, is_good, redeem
@@ -58,7 +59,8 @@ class Recovery:
     async def reset_password(self, token: str, password: str, *, actor: Actor) -> None:
         """Set a new password by a mailed token, which proves the e-mail as well; every session closes.
 
-        Whoever was kept waiting for failed sign-ins is not any more. Keys stay as they are.
+        Whoever was kept waiting for failed sign-ins is not any more. Keys and passkeys stay, except where the e-mail is
+        proven for the first time: until then, somebody else may have made the account and kept a way in.
 
         Raises:
             SpentTokenError: The token is not valid.
@@ -70,7 +72,8 @@ class Recovery:
         password_hash = await self._passwords.hash(password)
         async with self._engine.begin() as connection:
             proven = await redeem(connection, token, purpose="reset_password")
-            await _mark_verified(connection, proven.account_id, actor)
+            if await _mark_verified(connection, proven.account_id, actor):
+                await cut_off(connection, proven.account_id)
             await self._set_password(connection, proven.account_id, password_hash, email=proven.email, actor=actor)
             await clear_failures(connection, [proven.email, proven.username])
 
@@ -113,10 +116,11 @@ class Recovery:
             await self._letters.post_changed(connection, email)
 
 
-async def _mark_verified(connection: AsyncConnection, account_id: UUID, actor: Actor) -> None:
-    """Note the first time that the e-mail was proven."""
+async def _mark_verified(connection: AsyncConnection, account_id: UUID, actor: Actor) -> bool:
+    """Note the first time that the e-mail was proven; whether this is it."""
     unverified = (_ACCOUNTS.c.id == account_id) & _ACCOUNTS.c.email_verified_at.is_(None)
     marked = await connection.execute(update(_ACCOUNTS).where(unverified).values(email_verified_at=func.now()))
     if marked.rowcount:
         by = replace(actor, account_id=account_id, kind="user")
         await record(connection, Act(by, "account.verify_email", "account", str(account_id)))
+    return bool(marked.rowcount)

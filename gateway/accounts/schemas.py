@@ -120,6 +120,12 @@ class LoginAnswer(TokenAnswer, frozen=True, kw_only=True):
     account: AccountView
 
 
+class MailAnswer(Schema, frozen=True):
+    """What can be said to somebody who may not know whether there is an account."""
+
+    message: str
+
+
 class SessionView(Schema, frozen=True):
     """A sign-in that lasts. `last_used_at` is its last refresh; `current` marks the one that asks."""
 

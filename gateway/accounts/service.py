@@ -5,7 +5,7 @@ password was right: the same statements run, and the same hash is worked on.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -34,13 +34,17 @@ _SESSIONS: Final[Any] = table_of(Session)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registered:
-    """An account just made, with its primary key, whose secret is shown this once."""
+    """An account just made, with its primary key, whose secret is shown this once.
+
+    `awaits_verification`: neither it nor its key is of use until the e-mail is verified.
+    """
 
     account_id: UUID
     number: int
     email: str | None
     username: str | None
     key: NewKey
+    awaits_verification: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +95,8 @@ class Accounts:
             if email is not None:
                 await self._letters.post_token(connection, made.account_id, email, "verify_email")
             await remember_address(connection, made.account_id, method="register", address=by.address)
-        return made
+        locked = self._settings.require_verified_email and email is not None and password_hash is not None
+        return replace(made, awaits_verification=locked)
 
     async def log_in(
         self, login: str, password: str, *, address: str | None, actor: Actor | None = None, method: str | None = None

@@ -15,6 +15,7 @@ from gateway.accounts.schemas import (
     AccountView,
     Login,
     LoginAnswer,
+    MailAnswer,
     MailedToken,
     MailRequest,
     PasswordReset,
@@ -143,30 +144,35 @@ async def verify_email(
 @post("/verify-email/resend", summary="Mail the verification again", status_code=202, responses=_refusals(400, 429))
 async def resend_verification(
     request: Anonymous, data: Annotated[MailRequest, Body()], recovery: NamedDependency[Recovery]
-) -> None:
+) -> MailAnswer:
     """Mail a new token to verify this e-mail, where an account needs it; the answer is the same if not.
 
     There is at most one such mail a minute; the tokens of earlier ones are void.
     """
     await recovery.ask(data.email, "verify_email", actor=actor_of(request))
+    return MailAnswer(message="If an account waits for this e-mail to be verified, a mail is on its way.")
 
 
 @post("/password/forgot", summary="Forget the password", status_code=202, responses=_refusals(400, 429))
 async def forget_password(
     request: Anonymous, data: Annotated[MailRequest, Body()], recovery: NamedDependency[Recovery]
-) -> None:
+) -> MailAnswer:
     """Mail a token that sets a new password, where there is an account; the answer is the same if not.
 
     There is at most one such mail a minute; the tokens of earlier ones are void.
     """
     await recovery.ask(data.email, "reset_password", actor=actor_of(request))
+    return MailAnswer(message="If there is an account with this e-mail, a mail is on its way.")
 
 
 @post("/password/reset", summary="Set a new password", status_code=204, responses=_refusals(400, 503))
 async def reset_password(
     request: Anonymous, data: Annotated[PasswordReset, Body()], recovery: NamedDependency[Recovery]
 ) -> None:
-    """Set a new password by a mailed token. All sessions close; keys stay as they are."""
+    """Set a new password by a mailed token, which verifies the e-mail as well. All sessions close.
+
+    Keys and passkeys stay; but where the e-mail had not been verified before, they end too.
+    """
     await recovery.reset_password(data.token, data.password, actor=actor_of(request))
 
 

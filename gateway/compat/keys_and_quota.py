@@ -23,6 +23,7 @@ from gateway.reference.operations import KEYED, FixedFileOperation
 
 _EMAIL_LENGTH: Final = 254
 _KEEP: Final = "Keep this key; it is not shown again."
+_VERIFY: Final = "It works once you have confirmed your e-mail address; a mail is on its way."
 
 
 class NewCredentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,7 +83,8 @@ async def sign_up(
 ) -> KeyAnswer:
     """Make an account and answer its key, shown this once."""
     made = await accounts.register(email=data.email, password=data.password, actor=actor_of(request))
-    return KeyAnswer(message=_KEEP, email=data.email, api_key=made.key.secret)
+    message = f"{_KEEP} {_VERIFY}" if made.awaits_verification else _KEEP
+    return KeyAnswer(message=message, email=data.email, api_key=made.key.secret)
 
 
 @post("/login", summary="Log in", status_code=200, responses=SIGNING_IN)

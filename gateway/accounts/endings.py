@@ -1,0 +1,57 @@
+"""What ends: everything that signs in to an account, and the account itself."""
+
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.access.guard import SUPER_ADMIN
+from gateway.accounts.sessions import close_sessions
+from gateway.audit.service import Act, Actor, record
+from gateway.db.tables import Account, ApiKey, Identity, OneTimeToken, Passkey, table_of
+from gateway.errors import LastAdminError, NotFoundError
+
+_ACCOUNTS: Final[Any] = table_of(Account)
+_KEYS: Final[Any] = table_of(ApiKey)
+
+
+async def cut_off(connection: AsyncConnection, account_id: UUID) -> None:
+    """Revoke the keys of an account, close its sessions, and take away its passkeys, identities and mailed tokens."""
+    living = (_KEYS.c.account_id == account_id) & _KEYS.c.revoked_at.is_(None)
+    await connection.execute(update(_KEYS).where(living).values(revoked_at=func.now()))
+    await close_sessions(connection, account_id)
+    for table in (table_of(Identity), table_of(Passkey), table_of(OneTimeToken)):
+        await connection.execute(delete(table).where(table.c.account_id == account_id))
+
+
+async def delete_account(connection: AsyncConnection, account_id: UUID, *, actor: Actor) -> None:
+    """End an account in the caller's transaction: nothing of it signs in any more, and its names are free.
+
+    What it did stays, under its id.
+
+    Raises:
+        NotFoundError: There is none.
+        LastAdminError: It is the last active super_admin.
+    """
+    # All of them are locked, so that of the last two only one can go.
+    admins = (
+        select(_ACCOUNTS.c.id)
+        .where(_ACCOUNTS.c.role == SUPER_ADMIN, _ACCOUNTS.c.status == "active")
+        .order_by(_ACCOUNTS.c.id)
+        .with_for_update()
+    )
+    if (await connection.execute(admins)).scalars().all() == [account_id]:
+        raise LastAdminError
+    ended = (
+        update(_ACCOUNTS)
+        .where(_ACCOUNTS.c.id == account_id, _ACCOUNTS.c.status != "deleted")
+        .values(status="deleted", deleted_at=func.now(), password_hash=None)
+        .returning(_ACCOUNTS.c.email, _ACCOUNTS.c.username)
+    )
+    names = (await connection.execute(ended)).one_or_none()
+    if names is None:
+        raise NotFoundError("There is no such account.")
+    await cut_off(connection, account_id)
+    before = {"email": names.email, "username": names.username}
+    await record(connection, Act(actor, "account.delete", "account", str(account_id), before=before))
