@@ -52,7 +52,9 @@ from gateway.history.stats import Stats
 from gateway.issuers.fetching import open_outside
 from gateway.issuers.service import TrustedIssuers
 from gateway.idempotency.service import Idempotency
+from gateway.keys.handlers import key_routes
 from gateway.keys.last_use import LastUse
+from gateway.keys.service import Keys
 from gateway.limits.handlers import usage_routes
 from gateway.limits.usage import Usage
 from gateway.logs import configure_logs
@@ -71,6 +73,7 @@ _SERVICES = (
     "stats",
     "site_history",
     "usage",
+    "keys",
     "accounts",
     "sessions",
     "profiles",
@@ -140,6 +143,7 @@ def build_app(settings: GatewaySettings) -> Edge:
                 stats=Stats(database.pool),
                 site_history=SiteHistory(database.pool),
                 usage=Usage(database.pool),
+                keys=Keys(database.engine, most=settings.keys_per_account),
                 accounts=accounts,
                 sessions=Sessions(database.engine, settings),
                 profiles=Profiles(database.engine, accounts),
@@ -178,6 +182,7 @@ def build_app(settings: GatewaySettings) -> Edge:
             detection_routes,
             stats_routes,
             usage_routes,
+            key_routes,
             model_routes,
             reference_routes,
             read_metrics,
