@@ -42,8 +42,8 @@ class UserLogin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who logs in, by one of the two names; an e-mail is good as a username too."""
 
     password: Password
-    username: Annotated[str | None, msgspec.Meta(max_length=LONGEST_EMAIL)] = None
-    email: Annotated[str | None, msgspec.Meta(max_length=LONGEST_EMAIL)] = None
+    username: Annotated[str, msgspec.Meta(max_length=LONGEST_EMAIL)] | None = None
+    email: Annotated[str, msgspec.Meta(max_length=LONGEST_EMAIL)] | None = None
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):

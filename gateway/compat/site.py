@@ -76,7 +76,7 @@ class CameraFrame(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A frame of a camera: a data URL of a JPEG or PNG in base64."""
 
     image: Annotated[str, msgspec.Meta(max_length=_CAMERA_BODY)]
-    model: Annotated[str | None, msgspec.Meta(max_length=_LONGEST_KEY)] = None
+    model: Annotated[str, msgspec.Meta(max_length=_LONGEST_KEY)] | None = None
 
 
 class FrameVerdict(msgspec.Struct, frozen=True, kw_only=True):
