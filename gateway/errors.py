@@ -2,7 +2,7 @@
 
 GatewayError
 ├── RequestError (400)            the call is at fault
-│   ├── InvalidBodyError · InvalidCursorError · SpentTokenError
+│   ├── InvalidHostError · InvalidBodyError · InvalidCursorError · SpentTokenError
 │   ├── MissingFileError · EmptyFileError · UnreadableMediaError
 │   ├── ConflictError (409)
 │   │   └── EmailTakenError · UsernameTakenError · LastAdminError · NoPasswordError · IdempotencyInProgressError
@@ -11,7 +11,7 @@ GatewayError
 │   ├── MediaTooLargeError (413) · UnsupportedMediaError (415)
 │   └── ClientGoneError (499)     nobody reads this one; it is for the log
 ├── AuthenticationError (401)     who calls is not known
-│   └── MissingKeyError · InvalidKeyError · InvalidTokenError · WrongPasswordError
+│   └── MissingKeyError · InvalidKeyError · InvalidTokenError · WrongPasswordError · InvalidPasskeyError
 ├── ForbiddenError (403)          who calls is known, and may not do this
 │   ├── AccountSuspendedError · EmailUnverifiedError · StaleSignInError · MissingScopeError
 │   └── AddressNotAllowedError · ModelNotAllowedError
@@ -60,6 +60,12 @@ class RequestError(GatewayError):
     status = 400
     code = "invalid_request"
     kind = "invalid_request_error"
+
+
+class InvalidHostError(RequestError):
+    """The header Host names none of the hosts that are served here."""
+
+    code = "invalid_host"
 
 
 class InvalidBodyError(RequestError):
@@ -207,6 +213,12 @@ class WrongPasswordError(AuthenticationError):
     """The e-mail or the password is wrong."""
 
     code = "invalid_credentials"
+
+
+class InvalidPasskeyError(AuthenticationError):
+    """The passkey is not accepted."""
+
+    code = "invalid_passkey"
 
 
 class ForbiddenError(GatewayError):
