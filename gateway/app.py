@@ -27,6 +27,7 @@ from gateway.accounts.recovery import Recovery
 from gateway.accounts.service import Accounts
 from gateway.accounts.sessions import Sessions
 from gateway.accounts.sign_in_handlers import sign_in_routes
+from gateway.arrival import Arrival
 from gateway.background import Chore, doing
 from gateway.compat.keys_and_quota import keys_and_quota_routes
 from gateway.compat.sign_in import compat_sign_in_routes
@@ -195,7 +196,7 @@ def build_app(settings: GatewaySettings) -> Edge:
         request_max_body_size=MIB,
         logging_config=None,
     )
-    return Edge(app, metrics=metrics, access_log=settings.access_log)
+    return Edge(app, arrival=Arrival(settings), metrics=metrics, access_log=settings.access_log)
 
 
 @get("/metrics", media_type=MediaType.TEXT, include_in_schema=False, sync_to_thread=False)

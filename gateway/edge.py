@@ -6,11 +6,15 @@ from typing import Any, Final
 from uuid import uuid4
 
 import structlog
+from litestar import Request, Response
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.arrival import Arrival, Redirect
+from gateway.errors import InvalidHostError
 from gateway.idempotency.headers import replay_headers
 from gateway.limits.headers import limit_headers, noted_allowance
 from gateway.metrics import Metrics
+from gateway.rendering import render_error
 
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _SECURITY_HEADERS: Final = (
@@ -31,8 +35,9 @@ _log = structlog.stdlib.get_logger("gateway.access")
 class Edge:
     """Wraps the whole application, so that what no route answers is covered too."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, access_log: bool) -> None:
+    def __init__(self, app: ASGIApp, *, arrival: Arrival, metrics: Metrics, access_log: bool) -> None:
         self._app = app
+        self._arrival = arrival
         self._metrics = metrics
         self._access_log = access_log
 
@@ -45,6 +50,7 @@ class Edge:
         request_id = _request_id(scope["headers"])
         # The server shares one state between requests; what is noted here must stay with this one.
         scope["state"] = {**scope.get("state", {}), "request_id": request_id}
+        self._arrival.settle(scope)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         method, path = scope["method"], scope["path"]
@@ -55,10 +61,11 @@ class Edge:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = _complete([*message["headers"]], scope, request_id)
+                message["headers"].extend(self._arrival.headers(scope))
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_headers)
+            await self._let_in(scope, receive, send_with_headers)
         finally:
             seconds = time.perf_counter() - start
             route: str = scope.get("path_template") or _UNMATCHED
@@ -74,6 +81,19 @@ class Edge:
                     duration_ms=round(seconds * 1000, 2),
                     client=client[0] if client else None,
                 )
+
+    async def _let_in(self, scope: Any, receive: Receive, send: Send) -> None:
+        try:
+            self._arrival.check(scope)
+        except (InvalidHostError, Redirect) as refusal:
+            request: Request[Any, Any, Any] = Request(scope)
+            if isinstance(refusal, Redirect):
+                answer = Response[Any](b"", status_code=308, headers={"location": refusal.location})
+            else:
+                answer = render_error(request, refusal)
+            await answer.to_asgi_response(None, request)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
 
 def _request_id(headers: Any) -> str:

@@ -4,6 +4,7 @@ Secrets and addresses of other processes have no default: the gateway does not s
 """
 
 from email.utils import parseaddr
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
@@ -88,6 +89,17 @@ class GatewaySettings(BaseSettings):
     )
     mail_timeout_s: float = Field(20, gt=0, description="Longest time that handing over a mail may take.")
 
+    trusted_proxies: list[str] = Field(
+        default=[],
+        description="JSON list of networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.",
+    )
+    trusted_hosts: list[str] = Field(
+        default=["*"], description="JSON list of host names that are answered to; *.example.org for all below it."
+    )
+    https_only: bool = Field(False, description="Whether plain HTTP is redirected to HTTPS.")
+    hsts_max_age_s: int = Field(
+        31_536_000, ge=0, description="How long browsers that came by HTTPS insist on it; 0 for not at all."
+    )
     cors_origins: list[str] = Field(
         default=[f"http://{host}:{port}" for host in ("localhost", "127.0.0.1") for port in (5173, 3000, 3001, 8501)],
         description="JSON list of origins whose browser pages may call the gateway.",
@@ -104,6 +116,11 @@ class GatewaySettings(BaseSettings):
     issuers: list[TrustedIssuer] = Field(
         default=[], description="JSON list of outside issuers whose tokens are accepted."
     )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: list[str]) -> list[str]:
+        return [str(ip_network(one)) for one in value]
 
     @field_validator("database_url")
     @classmethod

@@ -69,7 +69,7 @@ class CredentialReader:
 def client_address(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
     """IP address of the peer, None where the server names none (a Unix socket) or no address.
 
-    Behind a proxy that `BONAFIDE_TRUSTED_PROXIES` names, the server has already put the client's own here.
+    Behind a proxy that `BONAFIDE_TRUSTED_PROXIES` names, the edge has already put the client's own here.
     """
     client = connection.scope.get("client")
     if not client:
