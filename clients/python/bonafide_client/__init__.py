@@ -9,7 +9,6 @@ with Bonafide(api_key="sk-live-…") as client:
 ```
 """
 
-from bonafide_client.calls import UNSET
 from bonafide_client.clients import AsyncBonafide, Bonafide
 from bonafide_client.credentials import Tokens
 from bonafide_client.errors import (
@@ -43,7 +42,6 @@ from bonafide_client.schemas.evidence import AudioEvidence, Evidence, ImageEvide
 from bonafide_client.streams import AsyncStream, Stream
 
 __all__ = [
-    "UNSET",
     "ApiError",
     "AsyncBonafide",
     "AsyncPages",

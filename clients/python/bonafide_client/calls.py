@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from enum import Enum
 from typing import Any, Final, Generic, Literal, TypeVar
 from urllib.parse import quote
 from uuid import UUID, uuid4
@@ -24,6 +23,7 @@ class Call(Generic[T]):
 
     `repeatable` says that making it twice does no more than making it once: by its nature, or because its idempotency
     key lets the API tell. `json` is the body, encoded when it is sent; None sends none.
+    With `renews`, nothing is sent but what gets new tokens.
     """
 
     method: Method
@@ -35,6 +35,7 @@ class Call(Generic[T]):
     idempotency_key: str | None = None
     repeatable: bool = True
     authenticated: bool = True
+    renews: bool = False
 
 
 def fresh_key(key: str | None = None) -> str:
@@ -61,21 +62,6 @@ def query_of(values: Mapping[str, Any]) -> Query:
         ValueError: A time does not say its time zone.
     """
     return tuple((name, _text(one)) for name, value in values.items() if value is not None for one in _each(value))
-
-
-def given(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The members of a JSON body that were given: all but those that are `UNSET`."""
-    return {name: value for name, value in values.items() if value is not UNSET}
-
-
-class Unset(Enum):
-    """The type of `UNSET`."""
-
-    UNSET = "unset"
-
-
-UNSET = Unset.UNSET
-"""Stands for an argument that was not given, where None has a meaning of its own."""
 
 
 def _each(value: Any) -> Iterable[Any]:

@@ -17,8 +17,10 @@ from bonafide_client.calls import Call, path_of, query_of
 from bonafide_client.credentials import Credentials, Tokens
 from bonafide_client.drivers import AsyncDriver, SyncDriver
 from bonafide_client.operations import D, Operation, Resource
-from bonafide_client.resources.auth import refresh_call
+from bonafide_client.resources.account import AccountResource
+from bonafide_client.resources.auth import Auth, refresh_call
 from bonafide_client.resources.detections import Detections
+from bonafide_client.resources.keys import Keys
 from bonafide_client.resources.models import Models
 from bonafide_client.retrying import Retries, Timeouts
 from bonafide_client.schemas.usage import Interval, Stats, Usage
@@ -52,6 +54,26 @@ class Surface(Resource[D]):
     def detections(self) -> Detections[D]:
         """Judge media, and read back what was judged."""
         return Detections(self.driver)
+
+    @cached_property
+    def keys(self) -> Keys[D]:
+        """The API keys of the account."""
+        return Keys(self.driver)
+
+    @cached_property
+    def auth(self) -> Auth[D]:
+        """Sign up, in and out."""
+        return Auth(self.driver)
+
+    @cached_property
+    def account(self) -> AccountResource[D]:
+        """What an account sees, changes and ends of itself."""
+        return AccountResource(self.driver)
+
+    @property
+    def tokens(self) -> Tokens | None:
+        """The tokens of the session that there is, to keep them; None where calls are signed with a key."""
+        return self.driver.context.credentials.tokens
 
     @Operation
     def stats(self, *, since: date | None = None, until: date | None = None, interval: Interval = "day") -> Call[Stats]:

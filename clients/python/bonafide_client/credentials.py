@@ -35,6 +35,11 @@ class Credentials:
         self._on_tokens = on_tokens
 
     @property
+    def tokens(self) -> Tokens | None:
+        """The tokens of the session that there is."""
+        return self._tokens
+
+    @property
     def bearer(self) -> str | None:
         """What goes into the header `Authorization: Bearer`."""
         tokens = self._tokens

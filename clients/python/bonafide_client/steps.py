@@ -7,6 +7,7 @@ renewed and which error is raised is decided in one place.
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 from bonafide_client.answers import Answer, NoAnswer, error_of
@@ -73,6 +74,9 @@ def perform(call: Call[Any], context: Context) -> Steps[Answer]:
     credentials = context.credentials
     renewable = call.authenticated and credentials.refresh_token is not None
     failures = 0
+    if call.renews:
+        yield Renew(credentials.bearer)
+        return Answer(HTTPStatus.NO_CONTENT, {}, b"")
     while True:
         if renewable and credentials.expired:
             renewable = False

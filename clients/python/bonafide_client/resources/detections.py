@@ -6,7 +6,7 @@ from typing import Final, Literal, TypedDict, Unpack
 from uuid import UUID
 
 from bonafide_client.answers import Answer, read_nothing, reader_of
-from bonafide_client.calls import UNSET, Call, Query, Unset, fresh_key, given, path_of, query_of
+from bonafide_client.calls import Call, Query, fresh_key, path_of, query_of
 from bonafide_client.operations import D, Listing, Operation, Resource, Streaming
 from bonafide_client.paging import Page, PageCall
 from bonafide_client.schemas.detections import Detection, DetectionSummary, Modality, Rating, Status, Verdict
@@ -39,6 +39,13 @@ class Filters(TypedDict, total=False):
     client_reference: str | None
     sha256: str | None
     deleted: bool
+
+
+class Labels(TypedDict, total=False):
+    """An account's own words about a detection."""
+
+    client_reference: str | None
+    tags: Sequence[str]
 
 
 class Detections(Resource[D]):
@@ -107,17 +114,9 @@ class Detections(Resource[D]):
         return Call(method="GET", path=path_of("detections", detection_id, "thumbnail"), read=_read_bytes)
 
     @Operation
-    def update(
-        self,
-        detection_id: UUID | str,
-        *,
-        client_reference: str | Unset | None = UNSET,
-        tags: Iterable[str] | Unset = UNSET,
-    ) -> Call[Detection]:
+    def update(self, detection_id: UUID | str, **labels: Unpack[Labels]) -> Call[Detection]:
         """Set your own reference (None removes it) and tags of a detection; what is left out stays."""
-        wanted_tags = tags if isinstance(tags, Unset) else tuple(tags)
-        body = given({"client_reference": client_reference, "tags": wanted_tags})
-        return Call(method="PATCH", path=path_of("detections", detection_id), read=_READ, json=body)
+        return Call(method="PATCH", path=path_of("detections", detection_id), read=_READ, json=dict(labels))
 
     @Operation
     def delete(self, detection_id: UUID | str) -> Call[None]:

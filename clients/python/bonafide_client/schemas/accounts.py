@@ -1,11 +1,48 @@
 """Accounts, their sessions and tokens."""
 
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
 from bonafide_client.schemas import Schema
 
 
+class Account(Schema, frozen=True):
+    """An account as its owner sees it. `number` is its id on the older contracts."""
+
+    id: UUID
+    number: int
+    email: str | None
+    email_verified: bool
+    username: str | None
+    role: Literal["user", "super_admin"]
+    plan: str
+    has_password: bool
+    created_at: datetime
+
+
 class TokenAnswer(Schema, frozen=True):
-    """What a sign-in hands out; `expires_in` are the seconds that the access token lives."""
+    """Tokens of a session; `expires_in` are the seconds that the access token lives."""
 
     access_token: str
-    refresh_token: str | None = None
-    expires_in: float | None = None
+    expires_in: int
+    refresh_token: str | None
+
+
+class SignInAnswer(TokenAnswer, frozen=True):
+    """Tokens of a new session, and whose it is."""
+
+    account: Account
+
+
+class Session(Schema, frozen=True):
+    """A sign-in that lasts. `last_used_at` is its last refresh; `current` marks the one that asks."""
+
+    id: UUID
+    method: str
+    client: str
+    address: str | None
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+    current: bool
