@@ -17,9 +17,9 @@ from litestar.di import NamedDependency, Provide
 
 from gateway.access.credentials import CredentialReader
 from gateway.access.guard import Guard
-from gateway.accounts.identities import Identities
 from gateway.accounts.export import AccountExport
 from gateway.accounts.handlers import account_routes
+from gateway.accounts.identities import Identities
 from gateway.accounts.letters import Letters
 from gateway.accounts.passwords import Passwords
 from gateway.accounts.profiles import Profiles
@@ -27,9 +27,17 @@ from gateway.accounts.recovery import Recovery
 from gateway.accounts.service import Accounts
 from gateway.accounts.sessions import Sessions
 from gateway.accounts.sign_in_handlers import sign_in_routes
+from gateway.admin.handlers import user_routes
+from gateway.admin.jobs import Jobs
+from gateway.admin.plans import Plans
+from gateway.admin.platform_handlers import job_routes, plan_routes
+from gateway.admin.users import Users
 from gateway.arrival import Arrival
+from gateway.audit.handlers import audit_routes
+from gateway.audit.reading import AuditLog
 from gateway.background import Chore, doing
 from gateway.compat.keys_and_quota import keys_and_quota_routes
+from gateway.compat.passkeys import compat_passkey_routes
 from gateway.compat.sign_in import compat_sign_in_routes
 from gateway.compat.site import site_routes
 from gateway.compat.site_history import SiteHistory
@@ -50,9 +58,9 @@ from gateway.history.changes import Changes
 from gateway.history.handlers import stats_routes
 from gateway.history.service import History
 from gateway.history.stats import Stats
+from gateway.idempotency.service import Idempotency
 from gateway.issuers.fetching import open_outside
 from gateway.issuers.service import TrustedIssuers
-from gateway.idempotency.service import Idempotency
 from gateway.keys.handlers import key_routes
 from gateway.keys.last_use import LastUse
 from gateway.keys.service import Keys
@@ -62,6 +70,9 @@ from gateway.logs import configure_logs
 from gateway.metrics import CONTENT_TYPE, Metrics
 from gateway.models.handlers import model_routes
 from gateway.models.service import Models
+from gateway.passkeys.handlers import passkey_routes, passkey_sign_in_routes
+from gateway.passkeys.service import Passkeys, party_of
+from gateway.passkeys.sign_in import PasskeySignIn
 from gateway.reference.pages import describe_api, reference_routes
 from gateway.rendering import render_error
 from gateway.settings import MIB, GatewaySettings
@@ -80,6 +91,12 @@ _SERVICES = (
     "profiles",
     "recovery",
     "account_export",
+    "passkeys",
+    "passkey_sign_in",
+    "users",
+    "plans",
+    "admin_jobs",
+    "audit_log",
     "models",
     "fitness",
     "metrics",
@@ -150,6 +167,12 @@ def build_app(settings: GatewaySettings) -> Edge:
                 profiles=Profiles(database.engine, accounts),
                 recovery=Recovery(database.engine, passwords, accounts, Letters(database.engine, settings), settings),
                 account_export=AccountExport(database),
+                passkeys=Passkeys(database.engine, party_of(settings)),
+                passkey_sign_in=PasskeySignIn(database.engine, party_of(settings), settings),
+                users=Users(database.engine),
+                plans=Plans(database.engine, settings.default_plan),
+                admin_jobs=Jobs(database.pool),
+                audit_log=AuditLog(database.engine),
                 models=models,
                 fitness=fitness,
                 metrics=metrics,
@@ -176,15 +199,22 @@ def build_app(settings: GatewaySettings) -> Edge:
             health_routes,
             sign_in_routes,
             account_routes,
+            passkey_sign_in_routes,
+            passkey_routes,
             keys_and_quota_routes,
             site_routes,
             compat_sign_in_routes,
+            compat_passkey_routes,
             upload_routes,
             detection_routes,
             stats_routes,
             usage_routes,
             key_routes,
             model_routes,
+            user_routes,
+            plan_routes,
+            job_routes,
+            audit_routes,
             reference_routes,
             read_metrics,
         ],

@@ -19,15 +19,17 @@ from gateway.accounts.profiles import Profiles
 from gateway.accounts.recovery import Recovery
 from gateway.accounts.schemas import AccountView, Email, NewPassword, Password, Username
 from gateway.accounts.service import Accounts
-from gateway.accounts.sessions import Sessions, client_name
+from gateway.accounts.sessions import Sessions, Tokens, client_name
 from gateway.audit.service import actor_of
 from gateway.compat.refusals import READING, SIGNING_IN, refusals
 from gateway.errors import InvalidBodyError
 from gateway.reference.operations import KEYED
 
-_LIFETIME: Final = timedelta(hours=24)
+LIFETIME: Final = timedelta(hours=24)
 """How long these clients' access tokens live."""
 _LONGEST_TOKEN: Final = 200
+_WELCOME: Final = "The account was made."
+_VERIFY_FIRST: Final = "The account was made; open the link in the mail that we sent, then log in."
 
 
 class NewUser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -109,7 +111,7 @@ async def register(
         email=data.email, password=data.password, username=data.username, actor=actor_of(request)
     )
     return RegisterAnswer(
-        message="The account was made; a mail tells how to verify its address.",
+        message=_VERIFY_FIRST if made.awaits_verification else _WELCOME,
         user=_user(await profiles.read(made.account_id)),
     )
 
@@ -133,17 +135,10 @@ async def log_in(
         method="password",
         address=by.address,
         client=client_name(request),
-        access_lifetime=_LIFETIME,
+        access_lifetime=LIFETIME,
         actor=by,
     )
-    return LoginAnswer(
-        message="Welcome back.",
-        access_token=tokens.access_token,
-        token_type="Bearer",  # noqa: S106 - Its kind, not a secret.
-        expires_in=tokens.expires_in,
-        refresh_token=tokens.refresh_token,
-        user=_user(await profiles.read(member.account_id)),
-    )
+    return login_answer(tokens, await profiles.read(member.account_id))
 
 
 @get("/me", summary="Read whose token it is", guards=[require(ACCOUNT)], security=KEYED, responses=READING)
@@ -163,6 +158,18 @@ async def verify_email(
     """Verify an e-mail by the link of the mail. It works once."""
     await recovery.verify_email(token, actor=actor_of(request))
     return Done(message="The e-mail address is verified.")
+
+
+def login_answer(tokens: Tokens, account: AccountView) -> LoginAnswer:
+    """The answer to a sign-in, of whatever method."""
+    return LoginAnswer(
+        message="Welcome back.",
+        access_token=tokens.access_token,
+        token_type="Bearer",  # noqa: S106 - Its kind, not a secret.
+        expires_in=tokens.expires_in,
+        refresh_token=tokens.refresh_token,
+        user=_user(account),
+    )
 
 
 def _user(account: AccountView) -> User:
