@@ -54,7 +54,8 @@ class Recovery:
         """Take the e-mail as its owner's. Raises SpentTokenError."""
         async with self._engine.begin() as connection:
             proven = await redeem(connection, token, purpose="verify_email")
-            await _mark_verified(connection, proven.account_id, actor)
+            by = replace(actor, account_id=proven.account_id, kind="user")
+            await _mark_verified(connection, proven.account_id, by)
 
     async def reset_password(self, token: str, password: str, *, actor: Actor) -> None:
         """Set a new password by a mailed token, which proves the e-mail as well; every session closes.
@@ -72,9 +73,10 @@ class Recovery:
         password_hash = await self._passwords.hash(password)
         async with self._engine.begin() as connection:
             proven = await redeem(connection, token, purpose="reset_password")
-            if await _mark_verified(connection, proven.account_id, actor):
+            by = replace(actor, account_id=proven.account_id, kind="user")
+            if await _mark_verified(connection, proven.account_id, by):
                 await cut_off(connection, proven.account_id)
-            await self._set_password(connection, proven.account_id, password_hash, email=proven.email, actor=actor)
+            await self._set_password(connection, proven.account_id, password_hash, email=proven.email, actor=by)
             await clear_failures(connection, [proven.email, proven.username])
 
     async def change_password(
@@ -121,6 +123,5 @@ async def _mark_verified(connection: AsyncConnection, account_id: UUID, actor: A
     unverified = (_ACCOUNTS.c.id == account_id) & _ACCOUNTS.c.email_verified_at.is_(None)
     marked = await connection.execute(update(_ACCOUNTS).where(unverified).values(email_verified_at=func.now()))
     if marked.rowcount:
-        by = replace(actor, account_id=account_id, kind="user")
-        await record(connection, Act(by, "account.verify_email", "account", str(account_id)))
+        await record(connection, Act(actor, "account.verify_email", "account", str(account_id)))
     return bool(marked.rowcount)
