@@ -1,0 +1,1 @@
+"""The admin API: users, plans, keys and jobs of the whole platform, for super_admins."""
