@@ -36,6 +36,7 @@ from gateway.arrival import Arrival
 from gateway.audit.handlers import audit_routes
 from gateway.audit.reading import AuditLog
 from gateway.background import Chore, doing
+from gateway.compat.collection import collection_routes
 from gateway.compat.keys_and_quota import keys_and_quota_routes
 from gateway.compat.passkeys import compat_passkey_routes
 from gateway.compat.sign_in import compat_sign_in_routes
@@ -204,6 +205,7 @@ def build_app(settings: GatewaySettings) -> Edge:
             keys_and_quota_routes,
             site_routes,
             compat_sign_in_routes,
+            collection_routes,
             compat_passkey_routes,
             upload_routes,
             detection_routes,

@@ -1,6 +1,6 @@
 """Contract D's passkeys, beside the rest of `/api/auth`; the bodies are those of `/v1`."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Router, post
@@ -13,14 +13,12 @@ from gateway.accounts.names import LONGEST_EMAIL
 from gateway.accounts.profiles import Profiles
 from gateway.accounts.sessions import Sessions, client_name
 from gateway.audit.service import actor_of
-from gateway.compat.refusals import READING, SIGNING_IN, refusals
+from gateway.compat.refusals import READING, SIGNING_IN
 from gateway.compat.sign_in import LIFETIME, LoginAnswer, login_answer
 from gateway.passkeys.schemas import CreationOptions, PasskeyView, Registration, RequestOptions, SignIn
 from gateway.passkeys.service import Passkeys
 from gateway.passkeys.sign_in import PasskeySignIn
 from gateway.reference.operations import KEYED
-
-_KEEPING: Final = READING | refusals(409)
 
 
 class WhoSignsIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,7 +57,7 @@ class PasskeyAnswer(msgspec.Struct, frozen=True, kw_only=True):
     status_code=200,
     guards=[require(ACCOUNT)],
     security=KEYED,
-    responses=_KEEPING,
+    responses=READING,
 )
 async def begin_registration(request: Request[Caller, Any, Any], passkeys: NamedDependency[Passkeys]) -> CreationAnswer:
     """Ask what a new passkey has to be made of."""
@@ -72,7 +70,7 @@ async def begin_registration(request: Request[Caller, Any, Any], passkeys: Named
     status_code=200,
     guards=[require(ACCOUNT)],
     security=KEYED,
-    responses=_KEEPING,
+    responses=READING,
 )
 async def finish_registration(
     request: Request[Caller, Any, Any], data: Annotated[Registration, Body()], passkeys: NamedDependency[Passkeys]
