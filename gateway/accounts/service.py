@@ -262,10 +262,19 @@ async def issue_primary_key(connection: AsyncConnection, account_id: UUID) -> Ne
 
 
 async def replace_primary_key(connection: AsyncConnection, account_id: UUID) -> NewKey:
-    """Revoke the living primary key, if any, and store a new one; the account's row is locked meanwhile."""
-    await connection.execute(select(_ACCOUNTS.c.id).where(_ACCOUNTS.c.id == account_id).with_for_update())
-    living = (_KEYS.c.account_id == account_id) & _KEYS.c.is_primary & _KEYS.c.revoked_at.is_(None)
-    await connection.execute(update(_KEYS).where(living).values(revoked_at=func.now()))
+    """Revoke the living primary key, if any, and store a new one; the account's row is locked meanwhile.
+
+    What the primary key was rotated from, and may still live, shares its meter and is revoked with it.
+    """
+    query = select(_ACCOUNTS.c.id).where(_ACCOUNTS.c.id == account_id).with_for_update(key_share=True)
+    await connection.execute(query)
+    primary = _KEYS.alias()
+    meters = select(func.coalesce(primary.c.meter_id, primary.c.id)).where(
+        (primary.c.account_id == account_id) & primary.c.is_primary
+    )
+    living = (_KEYS.c.account_id == account_id) & _KEYS.c.revoked_at.is_(None)
+    kin = func.coalesce(_KEYS.c.meter_id, _KEYS.c.id).in_(meters)
+    await connection.execute(update(_KEYS).where(living & kin).values(revoked_at=func.now()))
     return await issue_primary_key(connection, account_id)
 
 

@@ -40,10 +40,13 @@ def changed(grant: Grant, change: KeyChange) -> Grant:
     unknown = sorted(set(given(change.scopes, ())) - ALL)
     if unknown:
         raise InvalidBodyError(f"There is no scope `{unknown[0]}`.")
+    scopes = frozenset(given(change.scopes, grant.scopes))
+    if not scopes:
+        raise InvalidBodyError("Name the `scopes`: the calling key has none that a new one gets by default.")
     addresses = given(change.allowed_addresses, grant.allowed_addresses)
     models = given(change.allowed_models, grant.allowed_models)
     return Grant(
-        scopes=frozenset(given(change.scopes, grant.scopes)),
+        scopes=scopes,
         allowed_addresses=None if addresses is None else tuple(read_networks(addresses)),
         allowed_models=None if models is None else tuple(sorted(set(models))),
         limits=_changed_limits(grant.limits, change),

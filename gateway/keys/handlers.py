@@ -11,6 +11,7 @@ from litestar.params import Body, PathParameter, QueryParameter
 from gateway.access.guard import Caller, require
 from gateway.access.scopes import KEYS
 from gateway.audit.service import actor_of
+from gateway.idempotency.handlers import idempotent
 from gateway.keys.schemas import KeyChange, KeyPage, KeyView, NewKeyOrder, NewKeyView, Rotation
 from gateway.keys.service import Keys
 from gateway.reference.operations import KEYED
@@ -35,6 +36,7 @@ _OF_ONE: Final = {status: _PROBLEMS[status] for status in (401, 403, 404)}
 
 
 @post("/", summary="Make a key", responses=_OF_NEW)
+@idempotent
 async def create_key(request: Call, data: Annotated[NewKeyOrder, Body()], keys: NamedDependency[Keys]) -> NewKeyView:
     """Make a key, and answer its text, which is not shown again.
 
@@ -70,6 +72,7 @@ async def change_key(
 
 
 @post("/{key_id:uuid}/rotate", summary="Rotate a key", responses=_PROBLEMS)
+@idempotent
 async def rotate_key(
     request: Call, keys: NamedDependency[Keys], key_id: KeyId, data: Annotated[Rotation | None, Body()] = None
 ) -> NewKeyView:

@@ -16,6 +16,7 @@ from gateway.access.guard import Caller
 from gateway.audit.service import Act, Actor, record
 from gateway.db.paging import read_cursor, write_cursor
 from gateway.db.tables import Account, table_of
+from gateway.db.transactions import transaction
 from gateway.errors import ConflictError, InvalidKeyError, NotFoundError
 from gateway.keys.changes import changed, given, usual_grant
 from gateway.keys.grants import Giver, Grant, refuse_excess
@@ -44,7 +45,7 @@ class Keys:
             ForbiddenError: It would give more than the caller has.
             ConflictError: The account has as many keys as it may.
         """
-        async with self._engine.begin() as connection:
+        async with transaction(self._engine) as connection:
             giver = await _lock(connection, caller)
             grant = changed(usual_grant(giver), order)
             refuse_excess(giver, grant, of=None)
@@ -87,7 +88,7 @@ class Keys:
             ForbiddenError: The key has, or would get, more than the caller.
             ConflictError: The key is revoked or expired, or a rotated one would live longer.
         """
-        async with self._engine.begin() as connection:
+        async with transaction(self._engine) as connection:
             giver = await _lock(connection, caller)
             before = await _find_living(connection, caller.account_id, key_id)
             had = grant_of(before)
@@ -117,7 +118,7 @@ class Keys:
             ForbiddenError: The key has more than the caller.
             ConflictError: The key is revoked, expired or was rotated before, or there would be too many keys.
         """
-        async with self._engine.begin() as connection:
+        async with transaction(self._engine) as connection:
             giver = await _lock(connection, caller)
             old = await _find_living(connection, caller.account_id, key_id)
             grant = grant_of(old)
@@ -146,7 +147,7 @@ class Keys:
         Raises:
             NotFoundError: The account has none with this id.
         """
-        async with self._engine.begin() as connection:
+        async with transaction(self._engine) as connection:
             row = await _find(connection, account_id, key_id, lock=True)
             if row["revoked_at"] is None:
                 await connection.execute(update(KEYS).where(KEYS.c.id == key_id).values(revoked_at=func.now()))
