@@ -74,7 +74,9 @@ def _encode(content: Any) -> bytes:
     return content if isinstance(content, bytes) else encode_json(content)
 
 
-async def _fingerprint(request: Request[Any, Any, Any]) -> bytes:
+async def _fingerprint(request: Request[Caller, Any, Any]) -> bytes:
     """SHA-256 of all that a call asks for: two calls with the same one want the same."""
-    parts = (request.method, request.scope["path"], request.scope["query_string"], await request.body())
+    # The key that a call came with is part of it: what was answered to one key is not for another, lesser one.
+    key_id = str(request.user.key_id)
+    parts = (request.method, request.scope["path"], request.scope["query_string"], key_id, await request.body())
     return hashlib.sha256(msgspec.msgpack.encode(parts)).digest()
