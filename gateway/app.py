@@ -181,7 +181,7 @@ def build_app(settings: GatewaySettings) -> Edge:
             chores = [
                 Chore("probe the Bentos", 3, fitness.probe),
                 Chore("ask the Bentos for their models", 5, models.catalogue),
-                Chore("note the last use of keys", 5, last_use.flush),
+                Chore("note the last use of keys and sessions", 5, last_use.flush),
                 Chore("sweep abandoned detections", 10, detections.sweep),
                 Chore("forget old idempotency keys", 600, idempotency.sweep),
                 Chore("sweep the spool", 60, lambda: asyncio.to_thread(store.sweep, longest_life_s(settings))),

@@ -75,6 +75,8 @@ def client_address(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None
     if not client:
         return None
     try:
-        return str(ipaddress.ip_address(client[0].partition("%")[0]))
+        address = ipaddress.ip_address(client[0].partition("%")[0])
     except ValueError:
         return None
+    # A socket for both families names an IPv4 peer by an address of IPv6 that holds it.
+    return str((address.version == 6 and address.ipv4_mapped) or address)  # noqa: PLR2004 - The version of the protocol.

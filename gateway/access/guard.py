@@ -95,6 +95,8 @@ class Guard:
         if row is None:
             raise InvalidKeyError if credentials.key_digest else InvalidTokenError
         status, scopes, addresses = row[7], row[8], row[9]
+        allowance = read_allowance(row[10:])
+        note_allowance(connection.scope, allowance)
         if status == "suspended":
             raise AccountSuspendedError
         if status == "unverified":
@@ -109,15 +111,13 @@ class Guard:
             role=row[6],
             scopes=None if scopes is None else frozenset(scopes),
             address=credentials.address,
-            allowance=read_allowance(row[10:]),
+            allowance=allowance,
         )
         if addresses is not None and not _within(credentials.address, addresses):
             raise AddressNotAllowedError
         if scope is not None and not allows(caller.scopes, scope):
             raise MissingScopeError(f"This key lacks the scope `{scope}`.")
-        note_allowance(connection.scope, caller.allowance)
-        if caller.key_id is not None:
-            self._last_use.note(caller.key_id)
+        self._last_use.note(key_id=caller.key_id, session_id=caller.session_id)
         return caller
 
 

@@ -127,7 +127,7 @@ class MailAnswer(Schema, frozen=True):
 
 
 class SessionView(Schema, frozen=True):
-    """A sign-in that lasts. `last_used_at` is its last refresh; `current` marks the one that asks."""
+    """A sign-in that lasts. `last_used_at` may lag by some seconds; `current` marks the one that asks."""
 
     id: UUID
     method: str

@@ -133,8 +133,7 @@ class Detections:
                     replayed=True,
                 )
             case Admitted():
-                if admission.key_id is not None:
-                    self._last_use.note(admission.key_id)
+                self._last_use.note(key_id=admission.key_id, session_id=order.credentials.session_id)
                 if known is not None:
                     return await self._succeed(order.upload, admission, known.answer, cached_from=known.id)
                 return await self._infer_and_settle(order, admission)
