@@ -10,6 +10,7 @@ _STATEMENTS: Final = tuple(
         ("idempotency_keys", "expires_at < now()"),
         ("passkey_challenges", "expires_at < now()"),
         ("oidc_flows", "expires_at < now()"),
+        ("sign_in_tickets", "expires_at < now()"),
         # What follows is kept a while longer, for its use tells something: that a token is used twice, that somebody
         # goes on failing.
         ("one_time_tokens", "expires_at < now() - interval '7 days'"),

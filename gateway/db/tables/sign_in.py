@@ -99,7 +99,6 @@ class OidcFlow(SQLModel, table=True):
     provider: str = Field(sa_type=Text)
     nonce: str = Field(sa_type=Text)
     code_verifier: str = Field(sa_type=Text)
-    account_id: UUID | None = Field(default=None, foreign_key="accounts.id", ondelete="CASCADE")
     return_to: str | None = Field(default=None, sa_type=Text)
     challenge: str | None = Field(default=None, sa_type=Text)
     created_at: datetime | None = Field(default=None, sa_column=timestamp("created_at", required=True))
@@ -107,14 +106,14 @@ class OidcFlow(SQLModel, table=True):
 
 
 class SignInTicket(SQLModel, table=True):
-    """A one-time secret that a browser carries past where no token may be: into a link, or back from a provider."""
+    """Whom a provider vouched for, until the page that asked fetches it with the one-time code of this digest."""
 
     __tablename__ = "sign_in_tickets"  # pyright: ignore[reportAssignmentType] - SQLModel takes a plain name too.
-    __table_args__ = (CheckConstraint("purpose IN ('link', 'exchange')", name="sign_in_tickets_purpose_check"),)
 
     digest: bytes = Field(sa_column=digest(primary_key=True))
-    account_id: UUID = Field(sa_column=owner(index=True))
-    purpose: str = Field(sa_type=Text)
-    provider: str = Field(sa_type=Text)
-    challenge: str | None = Field(default=None, sa_type=Text)
+    issuer: str = Field(sa_type=Text)
+    subject: str = Field(sa_type=Text)
+    email: str | None = Field(default=None, sa_type=Text)
+    email_verified: bool
+    challenge: str = Field(sa_type=Text)
     expires_at: datetime = Field(sa_column=moment("expires_at"))

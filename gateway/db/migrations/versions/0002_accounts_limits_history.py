@@ -174,27 +174,23 @@ def upgrade() -> None:
         sa.Column("provider", sa.Text(), nullable=False),
         sa.Column("nonce", sa.Text(), nullable=False),
         sa.Column("code_verifier", sa.Text(), nullable=False),
-        sa.Column("account_id", sa.Uuid(), nullable=True),
         sa.Column("return_to", sa.Text(), nullable=True),
         sa.Column("challenge", sa.Text(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("state_digest"),
     )
     op.create_table(
         "sign_in_tickets",
         sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("account_id", sa.Uuid(), nullable=False),
-        sa.Column("purpose", sa.Text(), nullable=False),
-        sa.Column("provider", sa.Text(), nullable=False),
-        sa.Column("challenge", sa.Text(), nullable=True),
+        sa.Column("issuer", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("email", sa.Text(), nullable=True),
+        sa.Column("email_verified", sa.Boolean(), nullable=False),
+        sa.Column("challenge", sa.Text(), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
-        sa.CheckConstraint("purpose IN ('link', 'exchange')", name="sign_in_tickets_purpose_check"),
-        sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("digest"),
     )
-    op.create_index(("ix_sign_in_tickets_account_id"), "sign_in_tickets", ["account_id"], unique=False)
     op.create_table(
         "one_time_tokens",
         sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
