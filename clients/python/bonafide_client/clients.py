@@ -128,7 +128,7 @@ class Bonafide(Surface[SyncDriver]):
 
 
 class AsyncBonafide(Surface[AsyncDriver]):
-    """An asynchronous client, for asyncio and trio; it may be used by many tasks of one event loop at once.
+    """An asynchronous client; it may be used by many tasks of one event loop at once.
 
     Its arguments are those of `Bonafide`, with an asynchronous client of httpx as `http`.
     """

@@ -95,7 +95,7 @@ class SyncDriver:
 
 
 class AsyncDriver:
-    """Makes calls, asynchronously, on asyncio or trio."""
+    """Makes calls, asynchronously."""
 
     def __init__(self, http: httpx.AsyncClient, context: Context, lock: anyio.Lock | None = None) -> None:
         self.http = http

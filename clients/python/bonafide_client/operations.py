@@ -32,13 +32,29 @@ class Resource(Generic[D]):
         return self._driver
 
 
-class Operation(Generic[P, T]):
-    """A method with one result."""
+class _Method(Generic[P, T]):
+    """A method that builds what a driver then does; looked up in the class it is itself, for the documentation."""
 
-    def __init__(self, build: Callable[Concatenate[Any, P], Call[T]]) -> None:
+    def __init__(self, build: Callable[Concatenate[Any, P], T]) -> None:
         self._build = build
         self.__doc__ = build.__doc__
         self.__wrapped__ = build
+
+    def _bound(self, resource: Resource[Any] | None, do: Callable[[Any, T], Any]) -> Any:
+        """The method of a resource, which lets its driver `do` what it builds."""
+        if resource is None:
+            return self
+        driver, build = resource.driver, MethodType(self._build, resource)
+
+        @wraps(build)
+        def method(*args: P.args, **kwargs: P.kwargs) -> Any:
+            return do(driver, build(*args, **kwargs))
+
+        return method
+
+
+class Operation(_Method[P, Call[T]]):
+    """A method with one result."""
 
     @overload
     def __get__(self, resource: Resource[SyncDriver], owner: type) -> Callable[P, T]: ...
@@ -46,26 +62,13 @@ class Operation(Generic[P, T]):
     def __get__(self, resource: Resource[AsyncDriver], owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
     @overload
     def __get__(self, resource: None, owner: type) -> "Operation[P, T]": ...
-    def __get__(self, resource: Any, owner: type) -> Any:
+    def __get__(self, resource: Resource[Any] | None, owner: type) -> Any:
         """The method bound to a resource."""
-        if resource is None:
-            return self
-        build = MethodType(self._build, resource)
-
-        @wraps(build)
-        def bound(*args: P.args, **kwargs: P.kwargs) -> Any:
-            return resource.driver.run(build(*args, **kwargs))
-
-        return bound
+        return self._bound(resource, lambda driver, call: driver.run(call))
 
 
-class Listing(Generic[P, T]):
+class Listing(_Method[P, PageCall[T]]):
     """A method with many results, on pages."""
-
-    def __init__(self, build: Callable[Concatenate[Any, P], PageCall[T]]) -> None:
-        self._build = build
-        self.__doc__ = build.__doc__
-        self.__wrapped__ = build
 
     @overload
     def __get__(self, resource: Resource[SyncDriver], owner: type) -> Callable[P, Pages[T]]: ...
@@ -73,28 +76,13 @@ class Listing(Generic[P, T]):
     def __get__(self, resource: Resource[AsyncDriver], owner: type) -> Callable[P, AsyncPages[T]]: ...
     @overload
     def __get__(self, resource: None, owner: type) -> "Listing[P, T]": ...
-    def __get__(self, resource: Any, owner: type) -> Any:
+    def __get__(self, resource: Resource[Any] | None, owner: type) -> Any:
         """The method bound to a resource."""
-        if resource is None:
-            return self
-        driver: SyncDriver | AsyncDriver = resource.driver
-        build = MethodType(self._build, resource)
-
-        @wraps(build)
-        def bound(*args: P.args, **kwargs: P.kwargs) -> Any:
-            call = build(*args, **kwargs)
-            return Pages(driver, call) if isinstance(driver, SyncDriver) else AsyncPages(driver, call)
-
-        return bound
+        return self._bound(resource, _pages)
 
 
-class Streaming(Generic[P]):
+class Streaming(_Method[P, Call[None]]):
     """A method whose result is read as it comes."""
-
-    def __init__(self, build: Callable[Concatenate[Any, P], Call[None]]) -> None:
-        self._build = build
-        self.__doc__ = build.__doc__
-        self.__wrapped__ = build
 
     @overload
     def __get__(self, resource: Resource[SyncDriver], owner: type) -> Callable[P, Stream]: ...
@@ -104,14 +92,10 @@ class Streaming(Generic[P]):
     ) -> Callable[P, Coroutine[Any, Any, AsyncStream]]: ...
     @overload
     def __get__(self, resource: None, owner: type) -> "Streaming[P]": ...
-    def __get__(self, resource: Any, owner: type) -> Any:
+    def __get__(self, resource: Resource[Any] | None, owner: type) -> Any:
         """The method bound to a resource."""
-        if resource is None:
-            return self
-        build = MethodType(self._build, resource)
+        return self._bound(resource, lambda driver, call: driver.open(call))
 
-        @wraps(build)
-        def bound(*args: P.args, **kwargs: P.kwargs) -> Any:
-            return resource.driver.open(build(*args, **kwargs))
 
-        return bound
+def _pages(driver: SyncDriver | AsyncDriver, call: PageCall[T]) -> Pages[T] | AsyncPages[T]:
+    return Pages(driver, call) if isinstance(driver, SyncDriver) else AsyncPages(driver, call)
