@@ -3,6 +3,7 @@
 pytest_plugins = [
     "tests.fixtures.clients",
     "tests.fixtures.gateway",
+    "tests.fixtures.people",
     "tests.fixtures.postgres",
     "tests.fixtures.triton",
     # After those whose functions it takes: a plugin has to be loaded as one before others import it.
