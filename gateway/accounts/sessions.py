@@ -151,10 +151,10 @@ class Sessions:
             await record(connection, act)
 
     async def _renew(self, connection: AsyncConnection, session_id: UUID) -> Tokens:
-        living = (_SESSIONS.c.id == session_id) & _SESSIONS.c.closed_at.is_(None)
+        living = _SESSIONS.c.closed_at.is_(None) & (_SESSIONS.c.expires_at > func.now())
         renewed = (
             update(_SESSIONS)
-            .where(living)
+            .where(_SESSIONS.c.id == session_id, living)
             .values(last_used_at=func.now(), expires_at=func.now() + self._refresh)
             .returning(_SESSIONS.c.account_id)
         )

@@ -1,10 +1,16 @@
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
+import psycopg
 import pytest
 from argon2 import PasswordHasher
 
 from gateway.accounts.passwords import LONGEST, Passwords
+from gateway.accounts.service import Accounts
+from gateway.db.engine import open_database
+from gateway.errors import OverloadedError
+from gateway.settings import GatewaySettings
 
 
 @pytest.fixture
@@ -58,3 +64,30 @@ async def test_hashing_does_not_hold_up_the_event_loop(passwords: Passwords) -> 
         await asyncio.sleep(0.001)
         turns += 1
     assert turns > 10
+
+
+async def test_whoever_would_wait_too_long_is_refused_at_once() -> None:
+    passwords = Passwords(most_waiting=1)
+    try:
+        results = await asyncio.gather(*(passwords.hash("slow") for _ in range(5)), return_exceptions=True)
+        assert [type(result) for result in results] == [str, str, str, OverloadedError, OverloadedError]
+        assert await passwords.verify("slow", str(results[0]))
+    finally:
+        passwords.close()
+
+
+@pytest.mark.integration
+async def test_an_overloaded_gateway_counts_no_failure(
+    gateway_settings: GatewaySettings, database: psycopg.AsyncConnection[Any]
+) -> None:
+    passwords = Passwords(most_waiting=0)
+    async with open_database(gateway_settings) as opened:
+        accounts = Accounts(opened.engine, passwords, gateway_settings)
+        busy = [asyncio.create_task(passwords.hash("slow")) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(OverloadedError):
+            await accounts.log_in("nobody@example.org", "password", address="192.0.2.1")
+        await asyncio.gather(*busy)
+    passwords.close()
+    rows = await (await database.execute("SELECT failures FROM sign_in_failures")).fetchall()
+    assert rows == [(0,), (0,)]
