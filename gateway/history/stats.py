@@ -1,7 +1,7 @@
 """Counts of an account's detections, from the summary by day alone: what they cost does not grow with the history."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from typing import Any, Final, LiteralString
@@ -21,12 +21,24 @@ _SUMS: Final[LiteralString] = """
     sum(succeeded), sum(failed), sum(fake), sum(verdict_real), sum(verdict_fake), sum(verdict_uncertain),
     sum(rated), sum(agreed)
 """
-_REPORT: Final[LiteralString] = f"""
-    SELECT date_trunc(%(interval)s, day::timestamp)::date AS start, modality, {_SUMS}
-    FROM detection_days
-    WHERE account_id = %(account_id)s AND day BETWEEN %(since)s AND %(until)s
-    GROUP BY start, modality
-"""  # noqa: S608 - The inserted text is a constant list of columns.
+_STARTS: Final[dict[Interval, LiteralString]] = {
+    Interval.DAY: "day",
+    Interval.WEEK: "date_trunc('week', day)::date",
+    Interval.MONTH: "date_trunc('month', day)::date",
+    Interval.NONE: "NULL::date",
+}
+_REPORTS: Final[dict[Interval, LiteralString]] = {
+    interval: f"""
+        SELECT start, modality, {_SUMS}
+        FROM (
+            SELECT *, {start} AS start FROM detection_days
+            WHERE account_id = %(account_id)s AND day BETWEEN %(since)s AND %(until)s
+        ) AS counted
+        GROUP BY GROUPING SETS ((), (modality), (start))
+    """  # noqa: S608 - The inserted texts are constants.
+    for interval, start in _STARTS.items()
+}
+"""One row in all, one for each modality, one for each period that is not empty."""
 _SUMMARY: Final[LiteralString] = f"SELECT {_SUMS} FROM detection_days WHERE account_id = %(account_id)s"  # noqa: S608 - As above.
 
 
@@ -42,9 +54,6 @@ class Sums:
     verdict_uncertain: int = 0
     rated: int = 0
     agreed: int = 0
-
-    def __add__(self, other: "Sums") -> "Sums":
-        return Sums(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(self)))
 
     @property
     def accuracy(self) -> float:
@@ -64,6 +73,9 @@ class Sums:
             "agreed_count": self.agreed,
             "accuracy": self.accuracy,
         }
+
+
+_NOTHING: Final = Sums()
 
 
 class Stats:
@@ -86,34 +98,31 @@ class Stats:
             raise RequestError(
                 f"That makes more than {MOST_PERIODS} periods; ask for longer ones.", code="invalid_range"
             )
-        parameters = {
-            "account_id": account_id,
-            "since": since,
-            "until": until,
-            "interval": (Interval.MONTH if interval is Interval.NONE else interval).value,
-        }
+        parameters = {"account_id": account_id, "since": since, "until": until}
         async with self._pool.connection() as database:
-            rows = await (await database.execute(_REPORT, parameters)).fetchall()
+            rows = await (await database.execute(_REPORTS[interval], parameters)).fetchall()
         total, by_modality, by_start = Sums(), dict[str, Sums](), dict[date, Sums]()
         for start, modality, *sums in rows:
-            one = Sums(*map(int, sums))
-            total += one
-            by_modality[modality] = by_modality.get(modality, Sums()) + one
-            by_start[start] = by_start.get(start, Sums()) + one
+            if modality is not None:
+                by_modality[modality] = _read_sums(sums)
+            elif start is not None:
+                by_start[start] = _read_sums(sums)
+            else:
+                total = _read_sums(sums)
         return StatsReport(
             **total.counts(),
             since=since,
             until=until,
             interval=interval,
-            modalities=_by_modality(by_modality),
-            series=tuple(Period(start=start, **by_start.get(start, Sums()).counts()) for start in starts),
+            modalities={Modality(name): Counts(**sums.counts()) for name, sums in sorted(by_modality.items())},
+            series=tuple(Period(start=start, **by_start.get(start, _NOTHING).counts()) for start in starts),
         )
 
     async def summary(self, account_id: UUID) -> StatsSummary:
         """The counts of all of an account's verdicts that are not in the bin."""
         async with self._pool.connection() as database:
             row = await (await database.execute(_SUMMARY, {"account_id": account_id})).fetchone()
-        sums = Sums(*(int(value or 0) for value in row or ()))
+        sums = _read_sums(row or ())
         return StatsSummary(
             total_detections=sums.succeeded,
             fake_count=sums.fake,
@@ -158,5 +167,6 @@ def periods(since: date, until: date, interval: Interval) -> Iterator[date]:
             start += timedelta(days=7 if interval is Interval.WEEK else 1)
 
 
-def _by_modality(sums: Mapping[str, Sums]) -> dict[Modality, Counts]:
-    return {Modality(name): Counts(**one.counts()) for name, one in sorted(sums.items())}
+def _read_sums(sums: Sequence[int | None]) -> Sums:
+    """Sums as they are selected: null where there was nothing to add up."""
+    return Sums(*(value or 0 for value in sums))

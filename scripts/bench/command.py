@@ -24,6 +24,7 @@ def bench_command(
     callers: Annotated[str, typer.Option(help="Numbers of callers, separated by commas.")] = "1,8,32",
     pictures: Annotated[int, typer.Option(min=32, help="Different pictures.")] = 48,
     keras: Annotated[bool, typer.Option(help="Also measure the server that people write today.")] = True,
+    rows: Annotated[int, typer.Option(min=1000, help="Detections in the long history.")] = 1_000_000,
     folder: Annotated[Path, typer.Option(help="Where media, state and results go.")] = CHECKOUT / ".bench",
     strict: Annotated[bool, typer.Option(help="Exit with 3 when a target was not reached.")] = False,
 ) -> None:
@@ -45,6 +46,7 @@ def bench_command(
         callers=counts,
         pictures=pictures,
         keras=keras,
+        rows=rows,
         folder=folder.resolve(),
     )
     try:

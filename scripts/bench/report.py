@@ -9,6 +9,7 @@ import msgspec
 import psutil
 
 from scripts.bench.figures import Summary
+from scripts.bench.history import FEW, OperationCost
 from scripts.bench.media import Comparison
 from scripts.bench.targets import Outcome
 
@@ -21,6 +22,7 @@ class Results(msgspec.Struct, kw_only=True):
     settings: dict[str, Any]
     image: list[Summary] = []
     control: list[Summary] = []
+    history: list[OperationCost] = []
     figures: dict[str, float] = {}
     media: list[Comparison] = []
     memory: dict[str, float] = {}
@@ -58,6 +60,8 @@ def render(results: Results) -> str:
         parts += [_image_table(results.image), _steps(results.image)]
     if results.control:
         parts += [_image_table(results.control), _control_steps(results.control)]
+    if results.history:
+        parts.append(_history_table(results.history, results.settings["rows"]))
     if results.media:
         parts.append(_media_table(results.media))
     if results.memory:
@@ -116,6 +120,20 @@ def _control_steps(summaries: Sequence[Summary]) -> str:
     groups = sorted({group for each in summaries for group in each.cpu_ms_by_group})
     rows = [(each.side, *(f"{each.cpu_ms_by_group[group]:.2f}" for group in groups)) for each in summaries]
     return table(("CPU ms per request", *groups), rows)
+
+
+def _history_table(history: Sequence[OperationCost], many: int) -> str:
+    few, some = f"{FEW:,} rows", f"{many:,} rows"
+    heads = ("milliseconds", f"p50, {few}", f"p50, {some}", f"p95, {few}", f"p95, {some}", "ratio of p95")
+    rows = [
+        (
+            each.operation,
+            *(f"{ms:.2f}" for ms in (each.few_p50_ms, each.many_p50_ms, each.few_p95_ms, each.many_p95_ms)),
+            f"{each.ratio:.2f}",
+        )
+        for each in history
+    ]
+    return table(heads, rows)
 
 
 def _media_table(media: Sequence[Comparison]) -> str:

@@ -15,6 +15,7 @@ from bentos.faces import find_faces
 from scripts.bench.bare_loop import served_image_model
 from scripts.bench.clips import make_clip, make_sound, pad_mp4
 from scripts.bench.control_plane import measure_control_plane
+from scripts.bench.history import measure_history, ratios
 from scripts.bench.image import measure_image
 from scripts.bench.keras_side import Server, keras_server
 from scripts.bench.media import compare
@@ -39,6 +40,7 @@ class Part(StrEnum):
     MEDIA = "media"
     MEMORY = "memory"
     CONTROL = "control"
+    HISTORY = "history"
 
 
 ON_THE_PLATFORM: Final = frozenset({Part.IMAGE, Part.MEDIA, Part.MEMORY})
@@ -55,6 +57,7 @@ class Options:
     callers: tuple[int, ...]
     pictures: int
     keras: bool
+    rows: int
     folder: Path
 
     @property
@@ -73,6 +76,7 @@ def run(options: Options, say: Callable[[str], None]) -> Results:
             "rounds": options.rounds,
             "callers": options.callers,
             "pictures": options.pictures,
+            "rows": options.rows,
             "seed": SEED,
         },
     )
@@ -80,6 +84,10 @@ def run(options: Options, say: Callable[[str], None]) -> Results:
         say("measuring the control plane")
         results.control, figures = measure_control_plane(seconds=options.seconds, rounds=options.rounds, say=say)
         results.figures |= figures
+    if Part.HISTORY in options.parts:
+        say(f"measuring a history of {options.rows:,} rows")
+        results.history = measure_history(options.rows, rounds=options.rounds, folder=options.folder, say=say)
+        results.figures |= ratios(results.history)
     if options.parts & ON_THE_PLATFORM:
         _measure_on_the_platform(results, options, say)
     results.outcomes = judge(results.figures)

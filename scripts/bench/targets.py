@@ -68,6 +68,16 @@ TARGETS = (
         bound=1200,
         unit="requests/s",
     ),
+    *(
+        Target(
+            figure=f"history_{operation}_ratio",
+            title=f"p95 of {title}, long history / 100 000 rows",
+            comparison="at most",
+            bound=1.5,
+            unit="x",
+        )
+        for operation, title in (("page", "a page"), ("stats", "statistics of 30 days"), ("admit", "admitting"))
+    ),
     Target(figure="ready_s", title="ready after `up`, once installed", comparison="at most", bound=30, unit="s"),
 )
 
