@@ -11,7 +11,8 @@ GatewayError
 │   ├── MediaTooLargeError (413) · UnsupportedMediaError (415)
 │   └── ClientGoneError (499)     nobody reads this one; it is for the log
 ├── AuthenticationError (401)     who calls is not known
-│   └── MissingKeyError · InvalidKeyError · InvalidTokenError · WrongPasswordError · InvalidPasskeyError
+│   └── MissingKeyError · InvalidKeyError · InvalidTokenError · WrongPasswordError
+│   └── InvalidPasskeyError · SignInRefusedError
 ├── ForbiddenError (403)          who calls is known, and may not do this
 │   ├── AccountSuspendedError · EmailUnverifiedError · StaleSignInError · MissingScopeError
 │   └── AddressNotAllowedError · ModelNotAllowedError
@@ -20,7 +21,7 @@ GatewayError
 │   └── TooManyAttemptsError      of signing in
 └── FailureError (500)            we are at fault; what was charged is refunded
     ├── UnavailableError (503)
-    │   └── InferenceUnavailableError · DatabaseUnavailableError · OverloadedError
+    │   └── InferenceUnavailableError · DatabaseUnavailableError · IssuerUnavailableError · OverloadedError
     └── DeadlineExceededError (504)
 """
 
@@ -221,6 +222,12 @@ class InvalidPasskeyError(AuthenticationError):
     code = "invalid_passkey"
 
 
+class SignInRefusedError(AuthenticationError):
+    """The provider did not confirm this sign-in."""
+
+    code = "sign_in_refused"
+
+
 class ForbiddenError(GatewayError):
     """This is not allowed to you."""
 
@@ -324,6 +331,12 @@ class DatabaseUnavailableError(UnavailableError):
     """The database does not answer right now; try again shortly."""
 
     code = "database_unavailable"
+
+
+class IssuerUnavailableError(UnavailableError):
+    """The service that vouches for this user does not answer right now; try again shortly."""
+
+    code = "issuer_unavailable"
 
 
 class OverloadedError(UnavailableError):

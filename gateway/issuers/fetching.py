@@ -9,16 +9,10 @@ from typing import Any, Final
 import httpx
 import msgspec
 
-from gateway.errors import UnavailableError
+from gateway.errors import IssuerUnavailableError
 
 DEADLINE_S: Final = 5.0
 LONGEST: Final = 256 * 1024
-
-
-class OutsideUnavailableError(UnavailableError):
-    """The service that vouches for this user does not answer right now; try again shortly."""
-
-    code = "issuer_unavailable"
 
 
 class Outside:
@@ -32,18 +26,18 @@ class Outside:
         """The JSON object at an address.
 
         Raises:
-            OutsideUnavailableError: It does not come in time, is no object, or is too long.
+            IssuerUnavailableError: It does not come in time, is no object, or is too long.
         """
         status, document = await self.call(httpx.Request("GET", url, headers={"accept": "application/json"}))
         if status != HTTPStatus.OK or document is None:
-            raise OutsideUnavailableError(retry_after_s=5)
+            raise IssuerUnavailableError(retry_after_s=5)
         return document
 
     async def call(self, request: httpx.Request, auth: httpx.Auth | None = None) -> tuple[int, dict[str, Any] | None]:
         """Send a request; returns the status and the JSON object that was answered, None where it is none.
 
         Raises:
-            OutsideUnavailableError: No answer came in time, or it was too long.
+            IssuerUnavailableError: No answer came in time, or it was too long.
         """
         body = bytearray()
         try:
@@ -53,11 +47,11 @@ class Outside:
                     async for piece in answer.aiter_bytes():
                         body += piece
                         if len(body) > LONGEST:
-                            raise OutsideUnavailableError(retry_after_s=5)
+                            raise IssuerUnavailableError(retry_after_s=5)
                 finally:
                     await answer.aclose()
         except (httpx.HTTPError, TimeoutError) as error:
-            raise OutsideUnavailableError(retry_after_s=5) from error
+            raise IssuerUnavailableError(retry_after_s=5) from error
         try:
             return answer.status_code, msgspec.json.decode(bytes(body), type=dict[str, Any])
         except (msgspec.DecodeError, RecursionError):

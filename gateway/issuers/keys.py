@@ -13,8 +13,8 @@ import jwt
 import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from gateway.errors import InvalidTokenError
-from gateway.issuers.fetching import Outside, OutsideUnavailableError
+from gateway.errors import InvalidTokenError, IssuerUnavailableError
+from gateway.issuers.fetching import Outside
 
 FRESH_S: Final = 300.0
 USABLE_S: Final = 3600.0
@@ -30,7 +30,7 @@ class KeySource(Protocol):
     """Where the keys of an issuer come from."""
 
     async def find(self, kid: str | None, algorithm: str) -> jwt.PyJWK:
-        """The key that a token names. Raises InvalidTokenError or OutsideUnavailableError."""
+        """The key that a token names. Raises InvalidTokenError or IssuerUnavailableError."""
         ...
 
 
@@ -57,7 +57,7 @@ class RemoteKeys:
     """The keys at an address."""
 
     def __init__(self, url: str, outside: Outside, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._url = url
+        self.url = url
         self._outside = outside
         self._clock = clock
         self._keys = Keys({})
@@ -71,12 +71,12 @@ class RemoteKeys:
 
         Raises:
             InvalidTokenError: The issuer has none of this name for this algorithm.
-            OutsideUnavailableError: The issuer does not answer, so nobody can tell.
+            IssuerUnavailableError: The issuer does not answer, so nobody can tell.
         """
         if self._age() > USABLE_S:
             await self._read()
             if self._age() > USABLE_S:
-                raise OutsideUnavailableError(retry_after_s=5)
+                raise IssuerUnavailableError(retry_after_s=5)
         elif self._age() > FRESH_S and not self._reading.locked():
             await self._read()
         try:
@@ -87,7 +87,7 @@ class RemoteKeys:
             return await self._keys.find(kid, algorithm)
         except InvalidTokenError:
             if self._failed:
-                raise OutsideUnavailableError(retry_after_s=5) from None
+                raise IssuerUnavailableError(retry_after_s=5) from None
             raise
 
     def _age(self) -> float:
@@ -100,10 +100,10 @@ class RemoteKeys:
                 return
             self._tried_at = self._clock()
             try:
-                self._keys = Keys(await self._outside.read(self._url))
-            except OutsideUnavailableError:
+                self._keys = Keys(await self._outside.read(self.url))
+            except IssuerUnavailableError:
                 self._failed = True
-                _log.warning("issuer_keys_unavailable", url=self._url, exc_info=True)
+                _log.warning("issuer_keys_unavailable", url=self.url, exc_info=True)
             else:
                 self._failed = False
                 self._read_at = self._clock()

@@ -33,7 +33,7 @@ class TrustedIssuers:
 
         Raises:
             InvalidTokenError: The issuer is not trusted, or the token is not right.
-            OutsideUnavailableError: The issuer's keys cannot be had right now.
+            IssuerUnavailableError: The issuer's keys cannot be had right now.
         """
         found = self._trusted.get(issuer)
         if found is None:

@@ -38,7 +38,7 @@ async def check_token(token: str, keys: KeySource | str, expected: Expected) -> 
 
     Raises:
         InvalidTokenError: One of them is wrong.
-        OutsideUnavailableError: The keys cannot be had right now.
+        IssuerUnavailableError: The keys cannot be had right now.
     """
     try:
         header = jwt.get_unverified_header(token)
