@@ -65,6 +65,7 @@ from gateway.issuers.service import TrustedIssuers
 from gateway.keys.handlers import key_routes
 from gateway.keys.last_use import LastUse
 from gateway.keys.service import Keys
+from gateway.limits.days import UsageByDay
 from gateway.limits.handlers import usage_routes
 from gateway.limits.usage import Usage
 from gateway.logs import configure_logs
@@ -86,6 +87,7 @@ _SERVICES = (
     "stats",
     "site_history",
     "usage",
+    "usage_by_day",
     "keys",
     "accounts",
     "sessions",
@@ -162,6 +164,7 @@ def build_app(settings: GatewaySettings) -> Edge:
                 stats=Stats(database.pool),
                 site_history=SiteHistory(database.pool),
                 usage=Usage(database.pool),
+                usage_by_day=UsageByDay(database.pool),
                 keys=Keys(database.engine, most=settings.keys_per_account),
                 accounts=accounts,
                 sessions=Sessions(database.engine, settings),

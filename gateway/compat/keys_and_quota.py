@@ -115,13 +115,13 @@ async def regenerate_key(
 async def read_usage(request: Request[Caller, Any, Any], usage: NamedDependency[Usage]) -> UsageAnswer:
     """Read how many requests were counted today and ever."""
     caller = request.user
-    total, last_day = await usage.total(caller.account_id)
+    so_far = await usage.so_far(caller.account_id)
     return UsageAnswer(
         requests_today=caller.allowance.used_today,
         remaining=caller.allowance.daily_remaining,
         rate_limit=caller.allowance.daily_limit,
-        total_requests=total,
-        last_request_date=last_day,
+        total_requests=so_far.total,
+        last_request_date=so_far.last_day,
     )
 
 

@@ -1,70 +1,63 @@
-"""`GET /v1/usage`: what the caller has used and what is left."""
+"""`/v1/usage`: what the caller has used and what is left, now and day by day."""
 
-from datetime import date, datetime
-from typing import Any
+from datetime import UTC, date
+from typing import Annotated, Any, Final
 
-import msgspec
 from litestar import Request, Router, get
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import QueryParameter
 
 from gateway.access.guard import Caller, require
 from gateway.access.scopes import USAGE_READ
+from gateway.limits.days import UsageByDay, read_range
+from gateway.limits.report import report
+from gateway.limits.schemas import Grouping, UsageDays, UsageReport
 from gateway.limits.usage import Usage
 from gateway.reference.operations import KEYED
+from gateway.rendering import Problem
+
+Call = Request[Caller, Any, Any]
+
+_PROBLEMS: Final = {
+    status: ResponseSpec(data_container=Problem, description=description, media_type="application/problem+json")
+    for status, description in {
+        400: "A parameter is at fault.",
+        401: "No valid API key or access token.",
+        403: "The key lacks the scope, or the account is suspended.",
+    }.items()
+}
 
 
-class DailyUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Use of the current UTC day; `limit` and `remaining` are null for an account without a daily limit."""
-
-    limit: int | None
-    used: int
-    remaining: int | None
-    resets_at: datetime
+@get("/", summary="Read usage", responses={status: _PROBLEMS[status] for status in (401, 403)})
+async def read_usage(request: Call, usage: NamedDependency[Usage]) -> UsageReport:
+    """Read what the account, and the calling key, have used today and ever, and what is left of each limit."""
+    return report(request.user.allowance, await usage.so_far(request.user.account_id))
 
 
-class BurstUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """State of the burst limit: at most `limit` detections within `period_s` seconds."""
-
-    limit: int
-    period_s: int
-    remaining: int
-
-
-class UsageReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What an account has used. `burst` is null where there is no burst limit."""
-
-    day: DailyUsage
-    burst: BurstUsage | None
-    total: int
-    last_day: date | None
-
-
-@get("/", summary="Read usage")
-async def read_usage(request: Request[Caller, Any, Any], usage: NamedDependency[Usage]) -> UsageReport:
-    """Read what the account has used today and ever, and what is left of its limits."""
-    caller = request.user
-    allowance = caller.allowance
-    total, last_day = await usage.total(caller.account_id)
-    burst = None
-    if allowance.burst is not None:
-        burst = BurstUsage(
-            limit=allowance.burst.limit,
-            period_s=allowance.burst.period_s,
-            remaining=allowance.burst.remaining,
-        )
-    return UsageReport(
-        day=DailyUsage(
-            limit=allowance.daily_limit,
-            used=allowance.used_today,
-            remaining=allowance.daily_remaining,
-            resets_at=allowance.resets_at,
-        ),
-        burst=burst,
-        total=total,
-        last_day=last_day,
+@get("/days", summary="Read usage by day", responses=_PROBLEMS)
+async def read_usage_by_day(
+    *,
+    request: Call,
+    usage_by_day: NamedDependency[UsageByDay],
+    first: Annotated[date | None, QueryParameter(name="from", description="First UTC day; 30 days in all.")] = None,
+    last: Annotated[date | None, QueryParameter(name="to", description="Last UTC day; today.")] = None,
+    group_by: Annotated[Grouping, QueryParameter(description="What to tell apart on each day.")] = Grouping.DAY,
+    cursor: Annotated[str | None, QueryParameter(description="`next_cursor` of the page before.")] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=100, description="Most days on the page.")] = 31,
+) -> UsageDays:
+    """Read what the account used on each UTC day of at most 366, newest first."""
+    today = request.user.allowance.now.astimezone(UTC).date()
+    start, end = read_range(first, last, today=today)
+    return await usage_by_day.page(
+        request.user.account_id, first=start, last=end, group_by=group_by, cursor=cursor, days=limit
     )
 
 
 usage_routes = Router(
-    "/v1/usage", route_handlers=[read_usage], guards=[require(USAGE_READ)], security=KEYED, tags=["Usage"]
+    "/v1/usage",
+    route_handlers=[read_usage, read_usage_by_day],
+    guards=[require(USAGE_READ)],
+    security=KEYED,
+    tags=["Usage"],
 )
