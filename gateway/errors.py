@@ -11,7 +11,7 @@ GatewayError
 │   ├── MediaTooLargeError (413) · UnsupportedMediaError (415)
 │   └── ClientGoneError (499)     nobody reads this one; it is for the log
 ├── AuthenticationError (401)     who calls is not known
-│   └── MissingKeyError · InvalidKeyError · InvalidTokenError · WrongPasswordError
+│   ├── MissingKeyError · InvalidKeyError · InvalidTokenError · WrongPasswordError
 │   └── InvalidPasskeyError · SignInRefusedError
 ├── ForbiddenError (403)          who calls is known, and may not do this
 │   ├── AccountSuspendedError · EmailUnverifiedError · StaleSignInError · MissingScopeError
