@@ -72,6 +72,9 @@ from gateway.logs import configure_logs
 from gateway.metrics import CONTENT_TYPE, Metrics
 from gateway.models.handlers import model_routes
 from gateway.models.service import Models
+from gateway.oidc.entry import Entry
+from gateway.oidc.handlers import identity_routes, outside_sign_in_routes
+from gateway.oidc.service import OutsideSignIn
 from gateway.passkeys.handlers import passkey_routes, passkey_sign_in_routes
 from gateway.passkeys.service import Passkeys, party_of
 from gateway.passkeys.sign_in import PasskeySignIn
@@ -96,6 +99,9 @@ _SERVICES = (
     "account_export",
     "passkeys",
     "passkey_sign_in",
+    "outside_sign_in",
+    "entry",
+    "identities",
     "users",
     "plans",
     "admin_jobs",
@@ -154,6 +160,8 @@ def build_app(settings: GatewaySettings) -> Edge:
             fitness = Fitness(database.pool, bentos, settings)
             passwords = Passwords()
             accounts = Accounts(database.engine, passwords, settings)
+            sessions = Sessions(database.engine, settings)
+            profiles = Profiles(database.engine, accounts)
             idempotency = Idempotency(database.engine, settings.token_key.get_secret_value())
             app.state.update(
                 idempotency=idempotency,
@@ -167,10 +175,13 @@ def build_app(settings: GatewaySettings) -> Edge:
                 usage_by_day=UsageByDay(database.pool),
                 keys=Keys(database.engine, most=settings.keys_per_account),
                 accounts=accounts,
-                sessions=Sessions(database.engine, settings),
-                profiles=Profiles(database.engine, accounts),
+                sessions=sessions,
+                profiles=profiles,
                 recovery=Recovery(database.engine, passwords, accounts, Letters(database.engine, settings), settings),
                 account_export=AccountExport(database),
+                outside_sign_in=OutsideSignIn(database.engine, outside, settings),
+                entry=Entry(identities, sessions, profiles),
+                identities=identities,
                 passkeys=Passkeys(database.engine, party_of(settings)),
                 passkey_sign_in=PasskeySignIn(database.engine, party_of(settings), settings),
                 users=Users(database.engine),
@@ -205,6 +216,8 @@ def build_app(settings: GatewaySettings) -> Edge:
             account_routes,
             passkey_sign_in_routes,
             passkey_routes,
+            outside_sign_in_routes,
+            identity_routes,
             keys_and_quota_routes,
             site_routes,
             compat_sign_in_routes,
