@@ -101,13 +101,13 @@ async def finish(
     provider: ProviderPath,
     outside_sign_in: NamedDependency[OutsideSignIn],
     entry: NamedDependency[Entry],
-    state: Annotated[str, QueryParameter(max_length=200, description="As it was sent out.")],
+    said_state: Annotated[str, QueryParameter(name="state", max_length=200, description="As it was sent out.")],
     code: Annotated[str | None, QueryParameter(max_length=4096, description="The provider's code.")] = None,
     error: Annotated[str | None, QueryParameter(max_length=200, description="Why the provider refuses.")] = None,
     iss: Annotated[str | None, QueryParameter(max_length=255, description="Who answers (RFC 9207).")] = None,
 ) -> Response[LoginAnswer | None]:
     """Take the browser back from the provider. It works once, and only in the browser that began."""
-    answer = Return(state=state, code=code, error=error, issuer=iss)
+    answer = Return(state=said_state, code=code, error=error, issuer=iss)
     arrival = await outside_sign_in.finish(provider, answer, request.cookies)
     spent = [Cookie(key=arrival.cookie, value="", path=PATH, max_age=0, httponly=True, samesite="lax")]
     if arrival.person is None:
