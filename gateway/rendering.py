@@ -94,28 +94,43 @@ def render_error(request: Request[Any, Any, Any], raised: Exception) -> Response
         headers["www-authenticate"] = 'Bearer realm="bonafide"'
     request_id = request_id_of(request.scope)
     path = request.scope["path"]
-    if path.startswith(_PROBLEM_PATHS[0]) or path == _PROBLEM_PATHS[1]:
-        problem = Problem(
-            type=f"urn:bonafide:problem:{error.code}",
-            title=(type(error).__doc__ or "").strip().partition("\n")[0],
-            status=error.http_status,
-            detail=error.message,
-            code=error.code,
-            request_id=request_id,
-            instance=path,
-            errors=fields,
-        )
-        return Response(problem, status_code=error.http_status, headers=headers, media_type=PROBLEM_TYPE)
+    if is_problem_path(path):
+        body = problem(error, fields, path, request_id)
+        return Response(body, status_code=error.http_status, headers=headers, media_type=PROBLEM_TYPE)
+    status = error.http_status
+    if not isinstance(error, _COMPAT_UNCHANGED):
+        status = _COMPAT_STATUS.get(status, status)
+    body = compat_error(error, fields, request_id)
+    return Response(body, status_code=status, headers=headers, media_type="application/json")
+
+
+def is_problem_path(path: str) -> bool:
+    """Whether errors on this path are problem documents."""
+    return path.startswith(_PROBLEM_PATHS[0]) or path == _PROBLEM_PATHS[1]
+
+
+def problem(error: GatewayError, fields: tuple[InvalidField, ...], path: str, request_id: str) -> Problem:
+    """An error as `/v1` tells it."""
+    return Problem(
+        type=f"urn:bonafide:problem:{error.code}",
+        title=(type(error).__doc__ or "").strip().partition("\n")[0],
+        status=error.http_status,
+        detail=error.message,
+        code=error.code,
+        request_id=request_id,
+        instance=path,
+        errors=fields,
+    )
+
+
+def compat_error(error: GatewayError, fields: tuple[InvalidField, ...], request_id: str) -> CompatError:
+    """An error as every other path tells it."""
     message = "; ".join([error.message, *(f"{one.field}: {one.message}" for one in fields)])
-    body = CompatError(
+    return CompatError(
         message=message,
         detail=message,
         error=CompatErrorDetail(type=error.kind, message=message, code=error.code, request_id=request_id),
     )
-    status = error.http_status
-    if not isinstance(error, _COMPAT_UNCHANGED):
-        status = _COMPAT_STATUS.get(status, status)
-    return Response(body, status_code=status, headers=headers, media_type="application/json")
 
 
 def request_id_of(scope: Scope) -> str:

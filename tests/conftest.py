@@ -2,6 +2,7 @@
 
 pytest_plugins = [
     "tests.fixtures.clients",
+    "tests.fixtures.document",
     "tests.fixtures.gateway",
     "tests.fixtures.people",
     "tests.fixtures.postgres",

@@ -3,12 +3,17 @@
 from pathlib import Path
 from typing import Any, Final
 
-from litestar import MediaType, Request, Router, get
+from litestar import Litestar, MediaType, Request, Router, get
 from litestar.datastructures import ResponseHeader
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, Contact, License, SecurityScheme
+from litestar.routes import HTTPRoute
+from litestar.serialization import encode_json
 from litestar.static_files import create_static_files_router
+
+from gateway.idempotency.handlers import IDEMPOTENT
+from gateway.reference.completion import complete
 
 _ASSETS: Final = Path(__file__).parent / "assets"
 _POLICY: Final = ResponseHeader(
@@ -53,6 +58,32 @@ class SwaggerPage(OpenAPIRenderPlugin):
         return _SWAGGER
 
 
+class CompleteDocument(JsonRenderPlugin):
+    """The OpenAPI document, completed when it is first asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._document: bytes | None = None
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        """The document as JSON."""
+        if self._document is None:
+            self._document = encode_json(complete(openapi_schema, _idempotent_operations(request.app)))
+        return self._document
+
+
+def _idempotent_operations(app: Litestar) -> set[tuple[str, str]]:
+    """The (method, path) that take part in idempotency: those that say so, and all that judge media."""
+    return {
+        (method.lower(), route.path_format)
+        for route in app.routes
+        if isinstance(route, HTTPRoute)
+        for handler in route.route_handlers
+        if hasattr(handler.fn, IDEMPOTENT) or "reception" in handler.parsed_fn_signature.parameters
+        for method in handler.http_methods
+    }
+
+
 @get("/redoc", media_type=MediaType.HTML, response_headers=[_POLICY], include_in_schema=False, sync_to_thread=False)
 def redoc_page() -> bytes:
     """Redoc from our own files."""
@@ -84,11 +115,18 @@ def describe_api(version: str) -> OpenAPIConfig:
         contact=Contact(name="Bonafide"),
         components=Components(
             security_schemes={
-                "apiKey": SecurityScheme(type="apiKey", name="x-api-key", security_scheme_in="header"),
-                "bearer": SecurityScheme(type="http", scheme="bearer", description="The API key as a bearer token."),
+                "apiKey": SecurityScheme(
+                    type="apiKey", name="x-api-key", security_scheme_in="header", description="The API key."
+                ),
+                "bearer": SecurityScheme(
+                    type="http",
+                    scheme="bearer",
+                    bearer_format="API key or JWT",
+                    description="The API key, or an access token of a sign-in or of a trusted outside issuer.",
+                ),
             }
         ),
-        render_plugins=[SwaggerPage(), JsonRenderPlugin()],
+        render_plugins=[SwaggerPage(), CompleteDocument()],
         openapi_router=Router("/docs", route_handlers=[], response_headers=[_POLICY], include_in_schema=False),
         use_handler_docstrings=True,
     )
