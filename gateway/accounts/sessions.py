@@ -89,7 +89,8 @@ class Sessions:
                 "method": method,
                 "client": client[:_CLIENT_LENGTH],
                 "address": address,
-                "expires_at": func.now() + (self._refresh if with_refresh else access),
+                # Where refresh tokens are made to live shorter than an access token, it is still good for all its life.
+                "expires_at": func.now() + (max(access, self._refresh) if with_refresh else access),
             }
             inserted = await connection.execute(_SESSIONS.insert().values(values).returning(_SESSIONS.c.id))
             session_id: UUID = inserted.scalar_one()

@@ -11,8 +11,10 @@ import jwt
 import pytest
 
 from bentos.contract import ErrorBody, Modality
+from gateway.app import build_app
 from gateway.detections.fakes import Script
-from tests.fixtures.gateway import JPEG, MP4, WAV, Client
+from gateway.settings import GatewaySettings
+from tests.fixtures.gateway import JPEG, MP4, WAV, Client, running_app
 
 pytestmark = pytest.mark.integration
 
@@ -135,6 +137,23 @@ async def test_login_answers_a_token_that_lives_for_24_hours(visitor: Site) -> N
     claims = jwt.decode(body["access_token"], options={"verify_signature": False})
     assert claims["exp"] - claims["iat"] == 24 * 3600
     assert claims["exp"] - time.time() == pytest.approx(24 * 3600, abs=30)
+
+
+async def test_the_token_is_good_for_24_hours_however_short_sessions_are(
+    gateway_settings: GatewaySettings, bentos: dict[Modality, Script], database: Any
+) -> None:
+    assert bentos
+    hasty = gateway_settings.model_copy(update={"refresh_token_s": 3600, "access_token_s": 60})
+    async with running_app(build_app(hasty)) as app:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
+            visitor = Site(http)
+            await visitor.register()
+            assert (await visitor.login()).json()["expires_in"] == 24 * 3600
+            await database.execute("UPDATE sessions SET expires_at = expires_at - interval '23 hours'")
+            assert (await visitor.get("/api/stats")).status_code == 200
+            await database.execute("UPDATE sessions SET expires_at = expires_at - interval '2 hours'")
+            assert_error(await visitor.get("/api/stats"), 401)
 
 
 async def test_login_also_takes_the_email_as_the_username(visitor: Site) -> None:
