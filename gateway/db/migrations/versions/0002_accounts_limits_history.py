@@ -132,8 +132,21 @@ def upgrade() -> None:
             ["account_id"],
             ["accounts.id"],
         ),
-        sa.PrimaryKeyConstraint("account_id", "day", "modality", "key_id"),
-        postgresql_with={"fillfactor": "50"},
+        sa.PrimaryKeyConstraint(
+            "account_id",
+            "day",
+            "modality",
+            "key_id",
+            postgresql_include=[
+                *("succeeded", "failed", "fake", "verdict_real", "verdict_fake", "verdict_uncertain", "rated", "agreed"),
+                *("charged", "bytes"),
+            ],
+        ),
+        postgresql_with={
+            "fillfactor": "50",
+            "autovacuum_vacuum_scale_factor": "0.02",
+            "autovacuum_vacuum_insert_scale_factor": "0.02",
+        },
     )
     op.create_table(
         "idempotency_keys",
