@@ -16,14 +16,16 @@ from bonafide_client.answers import reader_of
 from bonafide_client.calls import Call, path_of, query_of
 from bonafide_client.credentials import Credentials, Tokens
 from bonafide_client.drivers import AsyncDriver, SyncDriver
-from bonafide_client.operations import D, Operation, Resource
+from bonafide_client.operations import D, Listing, Operation, Resource
+from bonafide_client.paging import Page, PageCall
 from bonafide_client.resources.account import AccountResource
+from bonafide_client.resources.admin import Admin
 from bonafide_client.resources.auth import Auth, refresh_call
 from bonafide_client.resources.detections import Detections
 from bonafide_client.resources.keys import Keys
 from bonafide_client.resources.models import Models
 from bonafide_client.retrying import Retries, Timeouts
-from bonafide_client.schemas.usage import Interval, Stats, Usage
+from bonafide_client.schemas.usage import DayUsage, Grouping, Interval, Stats, Usage
 from bonafide_client.steps import Context
 from bonafide_client.wire import USER_AGENT, checked_url
 
@@ -33,6 +35,7 @@ DEFAULT_URL: Final = "http://127.0.0.1:8000"
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 _READ_STATS = reader_of(Stats)
 _READ_USAGE = reader_of(Usage)
+_READ_DAYS = reader_of(Page[DayUsage])
 _CONNECTIONS: Final = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=30)
 
 
@@ -70,6 +73,11 @@ class Surface(Resource[D]):
         """What an account sees, changes and ends of itself."""
         return AccountResource(self.driver)
 
+    @cached_property
+    def admin(self) -> Admin[D]:
+        """Users, plans, jobs and the audit log, for super_admins."""
+        return Admin(self.driver)
+
     @property
     def tokens(self) -> Tokens | None:
         """The tokens of the session that there is, to keep them; None where calls are signed with a key."""
@@ -85,6 +93,23 @@ class Surface(Resource[D]):
     def usage(self) -> Call[Usage]:
         """Read what the account has used today and ever, and what is left of its limits."""
         return Call(method="GET", path=path_of("usage"), read=_READ_USAGE)
+
+    @Listing
+    def usage_days(
+        self,
+        *,
+        since: date | None = None,
+        until: date | None = None,
+        group_by: Grouping = "day",
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> PageCall[DayUsage]:
+        """List what was used on the UTC days `since` to `until` (by default the last 30), newest first.
+
+        `limit` is the number of days on a page.
+        """
+        query = query_of({"from": since, "to": until, "group_by": group_by, "limit": limit})
+        return PageCall(path=path_of("usage", "days"), read=_READ_DAYS, query=query, cursor=cursor)
 
     @cached_property
     def models(self) -> Models[D]:

@@ -111,6 +111,9 @@ async def test_verdicts_are_labelled_rated_deleted_restored_and_exported(either,
 
     usage = await either(client.usage)
     assert (usage.day.used, usage.day.remaining, usage.total) == (2, 98, 2)
+    assert usage.bytes.used == len(JPEG) + len(WAV)
+    days = await either.all(client.usage_days(group_by="modality", limit=1))
+    assert {(day.modality, day.charged, day.bytes) for day in days} == {("image", 1, len(JPEG)), ("audio", 1, len(WAV))}
     assert {model.name for model in (await either(client.models.list)).models} >= {"image_fake", "audio_fake"}
 
 
@@ -247,3 +250,51 @@ async def test_sessions_last_end_and_are_listed(either, gateway):
     await either(client.account.delete)
     with pytest.raises(AuthenticationError):
         await either(client.auth.login, EMAIL, "another horse battery")
+
+
+async def test_admins_administer(either, gateway, database):
+    member = either.client(gateway.url, api_key=None)
+    member_id = (await either(member.auth.register, EMAIL, PASSWORD)).id
+    await either(member.auth.login, EMAIL, PASSWORD)
+    key = await either(member.keys.create, "camera")
+    admin = either.client(gateway.url, api_key=None)
+    admin_id = (await either(admin.auth.register, "root@example.org", PASSWORD)).id
+    await database.execute("UPDATE accounts SET role = 'super_admin' WHERE id = %s", (admin_id,))
+    await either(admin.auth.login, "root@example.org", PASSWORD)
+    administer = admin.admin
+
+    with pytest.raises(PermissionDeniedError):
+        await either(member.admin.plans.list)
+    (found,) = await either.all(administer.users.list(search="ada@", limit=1))
+    assert (found.id, found.status, found.limits.daily_limit) == (member_id, "active", None)
+    assert {one.id for one in await either.all(administer.users.list(limit=1))} >= {member_id, admin_id}
+
+    plan = await either(administer.plans.create, "press", "Press", daily_limit=7)
+    assert (plan.daily_limit, plan.daily_bytes) == (7, None)
+    assert (await either(administer.plans.replace, "press", "The press", burst_limit=3)).daily_limit is None
+    assert (await either(administer.plans.retrieve, "press")).title == "The press"
+    changed = await either(administer.users.update, member_id, plan="press", daily_limit=9)
+    assert (changed.plan, changed.limits.daily_limit) == ("press", 9)
+    assert (await either(member.usage)).day.limit == 9
+    with pytest.raises(ConflictError):
+        await either(administer.plans.delete, "press")
+    await either(administer.users.update, member_id, plan="standard")
+    await either(administer.plans.delete, "press")
+    assert "press" not in {one.name for one in await either(administer.plans.list)}
+
+    assert key.id in {one.id for one in await either.all(administer.users.keys(member_id))}
+    await either(administer.users.revoke_key, member_id, key.id)
+    assert key.id not in {one.id for one in await either.all(administer.users.keys(member_id))}
+    assert (await either(administer.users.suspend, member_id, "Too loud.")).status == "suspended"
+    with pytest.raises((AuthenticationError, PermissionDeniedError)):
+        await either(member.usage)
+    assert (await either(administer.users.activate, member_id)).status == "active"
+    assert (await either(administer.users.retrieve, member_id)).status_reason is None
+
+    actions = [event.action for event in await either.all(administer.audit(target=str(member_id), limit=2))]
+    assert actions[:2] == ["account.activate", "account.suspend"]
+    waiting = await either.all(administer.jobs.list(queue="mail"))
+    for job in waiting:
+        assert await either(administer.jobs.retrieve, job.id) == job
+    with pytest.raises(NotFoundError):
+        await either(administer.jobs.retrieve, 999_999)

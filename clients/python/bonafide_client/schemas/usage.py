@@ -2,15 +2,17 @@
 
 from datetime import date, datetime
 from typing import Literal
+from uuid import UUID
 
 from bonafide_client.schemas import Schema
 from bonafide_client.schemas.detections import Modality
 
 Interval = Literal["day", "week", "month", "none"]
+Grouping = Literal["day", "key", "modality"]
 
 
 class DailyUsage(Schema, frozen=True):
-    """Use of the current UTC day; `limit` and `remaining` are None without a daily limit."""
+    """Use of the current UTC day, in detections or bytes; `limit` and `remaining` are None without a limit."""
 
     limit: int | None
     used: int
@@ -19,20 +21,58 @@ class DailyUsage(Schema, frozen=True):
 
 
 class BurstUsage(Schema, frozen=True):
-    """State of the burst limit: at most `limit` detections within `period_s` seconds."""
+    """State of a burst limit: at most `limit` detections within `period_s` seconds."""
 
     limit: int
     period_s: int
     remaining: int
 
 
+class ConcurrencyUsage(Schema, frozen=True):
+    """Detections that run now; `limit` and `remaining` are None without a limit."""
+
+    limit: int | None
+    running: int
+    remaining: int | None
+
+
+class KeyUsage(Schema, frozen=True):
+    """What the calling key has of its own; each is None where it has no such limit."""
+
+    day: DailyUsage | None
+    bytes: DailyUsage | None
+    burst: BurstUsage | None
+
+
 class Usage(Schema, frozen=True):
-    """What an account has used today and ever, and what is left. `burst` is None without a burst limit."""
+    """What an account has used, and what is left. `burst` is None without a burst limit, `key` for a key without any.
+
+    `total` counts all detections that were ever charged, `last_day` is the UTC day of the last one.
+    """
 
     day: DailyUsage
+    bytes: DailyUsage
     burst: BurstUsage | None
+    concurrency: ConcurrencyUsage
+    key: KeyUsage | None
     total: int
     last_day: date | None
+
+
+class DayUsage(Schema, frozen=True):
+    """What was used on a UTC day, by one key or in one modality where that was asked for.
+
+    `charged` and `bytes` are what counted against the limits; they stay when a detection is deleted. `succeeded` and
+    `failed` count what is in the history. `key_id` is None, too, for calls without a key.
+    """
+
+    day: date
+    key_id: UUID | None
+    modality: Modality | None
+    charged: int
+    bytes: int
+    succeeded: int
+    failed: int
 
 
 class VerdictCounts(Schema, frozen=True, rename="upper"):
