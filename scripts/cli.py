@@ -14,6 +14,9 @@ COMMANDS: Final = {
     "status": ("scripts.stack.commands.status", "status"),
     "logs": ("scripts.stack.commands.logs", "logs"),
     "doctor": ("scripts.stack.commands.doctor", "doctor"),
+    "admin": ("scripts.operate.admin", "admin"),
+    "audit": ("scripts.operate.audit", "audit"),
+    "mail": ("scripts.operate.mail", "mail"),
     "detect": ("scripts.detect.command", "detect_command"),
     "bench": ("scripts.bench.command", "bench_command"),
 }

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from gateway.admin.schemas import PLAN_NAME, NewPlan, PlanLimits, PlanList, PlanView
 from gateway.audit.service import Act, Actor, record
 from gateway.db.tables import Account, Plan, table_of
+from gateway.db.transactions import transaction
 from gateway.errors import ConflictError, NotFoundError
 
 _PLANS: Final[Any] = table_of(Plan)
@@ -45,7 +46,7 @@ class Plans:
     async def make(self, plan: NewPlan, *, actor: Actor) -> PlanView:
         """Make a plan. Raises ConflictError where there is one of this name."""
         values = msgspec.structs.asdict(plan)
-        async with self._engine.begin() as connection:
+        async with transaction(self._engine) as connection:
             try:
                 async with connection.begin_nested():
                     await connection.execute(insert(_PLANS).values(values))

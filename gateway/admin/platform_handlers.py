@@ -12,6 +12,7 @@ from gateway.admin.jobs import Jobs
 from gateway.admin.plans import Plans
 from gateway.admin.schemas import JobPage, JobStatus, JobView, NewPlan, PlanLimits, PlanList, PlanView
 from gateway.audit.service import actor_of
+from gateway.idempotency.handlers import idempotent
 from gateway.reference.operations import KEYED
 
 Call = Request[Caller, Any, Any]
@@ -26,6 +27,7 @@ async def list_plans(plans: NamedDependency[Plans]) -> PlanList:
 
 
 @post("/", summary="Make a plan", responses=refusals(400, 409))
+@idempotent
 async def make_plan(request: Call, data: Annotated[NewPlan, Body()], plans: NamedDependency[Plans]) -> PlanView:
     """Make a plan."""
     return await plans.make(data, actor=actor_of(request))

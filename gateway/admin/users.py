@@ -85,6 +85,20 @@ class Users:
         async with self._engine.connect() as connection:
             return await _read(connection, account_id)
 
+    async def named(self, name: str) -> UserView:
+        """The user with exactly this e-mail, username or id, in whatever case. Raises NotFoundError."""
+        names = func.lower(name)
+        matches = (func.lower(_ACCOUNTS.c.email) == names) | (func.lower(_ACCOUNTS.c.username) == names)
+        identifier = _identifier(name)
+        query = select(_ACCOUNTS.c.id).where(
+            matches if identifier is None else matches | identifier, _ACCOUNTS.c.status != "deleted"
+        )
+        async with self._engine.connect() as connection:
+            account_id: UUID | None = (await connection.execute(query)).scalars().first()
+            if account_id is None:
+                raise NotFoundError(f"There is no user {name}.")
+            return await _read(connection, account_id)
+
     async def change(self, account_id: UUID, change: UserChange, *, actor: Actor) -> UserView:
         """Change role, plan or limits.
 
@@ -101,7 +115,7 @@ class Users:
                 await spare_last_admin(connection, account_id)
             row = await _lock(connection, account_id)
             if "plan" in after:
-                await _hold_plan(connection, after["plan"])
+                await hold_plan(connection, after["plan"])
             after = {name: value for name, value in after.items() if row[name] != value}
             if after:
                 await connection.execute(update(_ACCOUNTS).where(_ACCOUNTS.c.id == account_id).values(after))
@@ -184,7 +198,8 @@ async def _lock(connection: AsyncConnection, account_id: UUID) -> RowMapping:
     return row
 
 
-async def _hold_plan(connection: AsyncConnection, plan: str) -> None:
+async def hold_plan(connection: AsyncConnection, plan: str) -> None:
+    """See to it that a plan is there and stays until the transaction ends. Raises InvalidBodyError."""
     query = select(_PLANS.c.name).where(_PLANS.c.name == plan).with_for_update(key_share=True)
     if (await connection.execute(query)).one_or_none() is None:
         raise InvalidBodyError(f"There is no plan `{plan}`.", code="unknown_plan")

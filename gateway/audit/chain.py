@@ -90,8 +90,18 @@ def link(previous: bytes, event: Mapping[str, Any]) -> bytes:
 
 def canonical(event: Mapping[str, Any]) -> bytes:
     """An event as JSON in UTF-8, always the same: names sorted, no spaces, times in UTC with microseconds."""
-    values = {name: _plain(event[name]) for name in FIELDS}
-    return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return _json({name: event[name] for name in FIELDS}).encode()
+
+
+def export_line(event: Mapping[str, Any]) -> str:
+    """An event as a line of an export, from which its hash can be computed again."""
+    digest: bytes | None = event["chain_hash"]
+    return _json({**{name: event[name] for name in FIELDS}, "chain_hash": None if digest is None else digest.hex()})
+
+
+def _json(values: Mapping[str, Any]) -> str:
+    plain = {name: _plain(value) for name, value in values.items()}
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def _plain(value: Any) -> Any:

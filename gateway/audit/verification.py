@@ -1,6 +1,7 @@
 """Checks the audit log against its chain, and tells where it was tampered with."""
 
-from collections.abc import AsyncGenerator, Mapping
+import json
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, LiteralString
@@ -14,6 +15,7 @@ _PAGE: Final = 1000
 _CHAINED: Final[LiteralString] = f"""
     SELECT {COLUMNS} FROM audit_events WHERE place > %(after)s ORDER BY place LIMIT %(page)s
 """  # noqa: S608 - The inserted text is a constant list of columns.
+_WAITING: Final[LiteralString] = f"SELECT {COLUMNS} FROM audit_events WHERE place IS NULL ORDER BY id"  # noqa: S608 - The same.
 _UNCHAINED: Final = "SELECT count(*), min(at) FROM audit_events WHERE place IS NULL"
 
 
@@ -37,6 +39,8 @@ class Head:
     def parse(cls, text: str) -> "Head":
         """Read "place:hash", as the worker logs it. Raises ValueError."""
         place, _, digest = text.partition(":")
+        if len(digest) != 2 * len(GENESIS):
+            raise ValueError("A head is a place and a hash, with a colon between them.")
         return cls(place=int(place), chain_hash=bytes.fromhex(digest))
 
     def __str__(self) -> str:
@@ -59,31 +63,66 @@ class Report:
         return not self.findings
 
 
-async def verify(database: AsyncConnection[TupleRow], *, noted: Head | None = None) -> Report:
-    """Go through the whole chain; where `noted` is given, its event has to be in it.
+class Examiner:
+    """Takes the events of a chain in their places, one after the other, from the database or from an export.
 
-    Without a head that was noted elsewhere the removal of the last events cannot be told.
+    Without a head that was noted elsewhere (`noted`) the removal of the last events cannot be told.
     """
-    report = Report()
-    previous, place, known = GENESIS, 0, True
-    async for event in chained_events(database):
+
+    def __init__(self, *, noted: Head | None = None) -> None:
+        self._noted = noted
+        self._previous = GENESIS
+        self._place = 0
+        self._report = Report()
+
+    def take(self, event: Mapping[str, Any]) -> None:
+        """Check the next event; `chain_hash` is bytes."""
+        report, place, chain_hash = self._report, event["place"], bytes(event["chain_hash"] or b"")
         report.events += 1
-        if event["place"] != place + 1:
-            report.findings.append(Finding(place + 1, event["place"] - 1, "missing"))
-            known = False
-        place, chain_hash = event["place"], bytes(event["chain_hash"] or b"")
-        # What follows a missing event cannot be told right from wrong, as its predecessor's hash is gone.
-        if known and link(previous, event) != chain_hash:
+        if place > self._place + 1:
+            # What follows a missing event cannot be told right from wrong, as its predecessor's hash is gone.
+            report.findings.append(Finding(self._place + 1, place - 1, "missing"))
+        elif place <= self._place or link(self._previous, event) != chain_hash:
             report.findings.append(Finding(place, place, "changed"))
-        if noted is not None and place == noted.place and chain_hash != noted.chain_hash:
+        if self._noted is not None and place == self._noted.place and chain_hash != self._noted.chain_hash:
             report.findings.append(Finding(place, place, "not_the_noted_one"))
-        previous, known = chain_hash, True
+        self._previous, self._place = chain_hash, place
         report.head = Head(place=place, chain_hash=chain_hash)
-    if noted is not None and noted.place > place:
-        report.findings.append(Finding(place + 1, noted.place, "missing"))
+
+    def finish(self) -> Report:
+        """What was found, now that there are no more events."""
+        if self._noted is not None and self._noted.place > self._place:
+            self._report.findings.append(Finding(self._place + 1, self._noted.place, "missing"))
+        return self._report
+
+
+async def verify(database: AsyncConnection[TupleRow], *, noted: Head | None = None) -> Report:
+    """Go through the whole chain in the database."""
+    examiner = Examiner(noted=noted)
+    async for event in chained_events(database):
+        examiner.take(event)
+    report = examiner.finish()
     row = await (await database.execute(_UNCHAINED)).fetchone()
     if row is not None:
         report.unchained, report.oldest_unchained = row
+    return report
+
+
+def verify_export(lines: Iterable[str], *, noted: Head | None = None) -> Report:
+    """Go through an export. Raises ValueError where a line is none of one."""
+    examiner = Examiner(noted=noted)
+    waiting = 0
+    for number, line in enumerate(lines, 1):
+        try:
+            event = json.loads(line)
+            if event["place"] is None:
+                waiting += 1
+            else:
+                examiner.take(event | {"chain_hash": bytes.fromhex(event["chain_hash"] or "")})
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"Line {number} is no line of an export.") from error
+    report = examiner.finish()
+    report.unchained = waiting
     return report
 
 
@@ -98,3 +137,10 @@ async def chained_events(database: AsyncConnection[TupleRow]) -> AsyncGenerator[
         if len(rows) < _PAGE:
             return
         place = rows[-1]["place"]
+
+
+async def waiting_events(database: AsyncConnection[TupleRow]) -> AsyncGenerator[Mapping[str, Any]]:
+    """The events that have no place in the chain yet, oldest first."""
+    cursor = database.cursor(row_factory=dict_row)
+    async for row in await cursor.execute(_WAITING):
+        yield row
