@@ -9,19 +9,17 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-import httpx
 import numpy as np
 import simplejpeg
 
 from gateway.accounts.local import ensure_local_key
-from scripts.bench.errors import BenchError
 from scripts.bench.figures import Summary, summarise
+from scripts.bench.gateway_side import START_DEADLINE_S, gateway_environment, lone_gateway
 from scripts.bench.keras_side import free_port
 from scripts.bench.load import Job
 from scripts.bench.window import measure
@@ -32,12 +30,7 @@ CALLERS: Final = 32
 WORKERS: Final = (1, 2)
 SIZES: Final = {"4 KB": 4_000, "200 KB": 200_000}
 WARMUP_S: Final = 2.0
-START_DEADLINE_S: Final = 60.0
 LONGEST_WINDOW_S: Final = 6.0
-
-
-class GatewayFailedError(BenchError):
-    """The gateway did not become ready."""
 
 
 def measure_control_plane(
@@ -104,37 +97,15 @@ def _picture(path: Path, size: int) -> Path:
 @contextmanager
 def _gateway(root: Path, cluster: Cluster, workers: int) -> Generator[tuple[int, int, int]]:
     """Run gateway and fake Bento: the gateway's port, its process, and the Bento's process."""
-    port, bento_port = free_port(), free_port()
-    environment = os.environ | {
-        "BONAFIDE_DATABASE_URL": cluster.url(),
-        "BONAFIDE_BENTO_TOKEN": "made-up-token-of-the-measurement",
-        "BONAFIDE_REFERENCE_KEY": "made-up-reference-key-of-the-measurement",
-        "BONAFIDE_TOKEN_KEY": "made-up-token-key-of-the-measurement",
-        "BONAFIDE_SPOOL": str(root / "spool"),
-        "BONAFIDE_IMAGE_BENTO_URL": f"http://127.0.0.1:{bento_port}",
-        "BONAFIDE_GATEWAY_PORT": str(port),
-        "BONAFIDE_GATEWAY_WORKERS": str(workers),
-    }
+    bento_port = free_port()
+    settings = {"IMAGE_BENTO_URL": f"http://127.0.0.1:{bento_port}", "GATEWAY_WORKERS": str(workers)}
     bento_command = [sys.executable, "-m", "gateway.detections.fakes", "image", str(bento_port)]
-    with (root / "gateway.log").open("wb") as log:
+    environment = gateway_environment(root, cluster, settings)
+    with (root / "bento.log").open("wb") as log:
         bento = subprocess.Popen(bento_command, env=environment, stdout=log, stderr=log)
-        gateway = subprocess.Popen([sys.executable, "-m", "gateway"], env=environment, stdout=log, stderr=log)
         try:
-            _wait(f"http://127.0.0.1:{port}/health/ready", gateway)
-            yield port, gateway.pid, bento.pid
+            with lone_gateway(root, cluster, settings) as (port, gateway):
+                yield port, gateway, bento.pid
         finally:
-            for process in (gateway, bento):
-                process.terminate()
-                process.wait(START_DEADLINE_S)
-
-
-def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + START_DEADLINE_S
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            if httpx.get(url, timeout=2).is_success:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.1)
-    raise GatewayFailedError(f"no answer from {url}")
+            bento.terminate()
+            bento.wait(START_DEADLINE_S)

@@ -11,6 +11,7 @@ import psutil
 from scripts.bench.figures import Summary
 from scripts.bench.history import FEW, OperationCost
 from scripts.bench.media import Comparison
+from scripts.bench.sign_in import SignInTimes
 from scripts.bench.targets import Outcome
 
 
@@ -23,6 +24,7 @@ class Results(msgspec.Struct, kw_only=True):
     image: list[Summary] = []
     control: list[Summary] = []
     history: list[OperationCost] = []
+    sign_in: SignInTimes | None = None
     figures: dict[str, float] = {}
     media: list[Comparison] = []
     memory: dict[str, float] = {}
@@ -62,6 +64,8 @@ def render(results: Results) -> str:
         parts += [_image_table(results.control), _control_steps(results.control)]
     if results.history:
         parts.append(_history_table(results.history, results.settings["rows"]))
+    if results.sign_in:
+        parts.append(_sign_in_table(results.sign_in))
     if results.media:
         parts.append(_media_table(results.media))
     if results.memory:
@@ -134,6 +138,19 @@ def _history_table(history: Sequence[OperationCost], many: int) -> str:
         for each in history
     ]
     return table(heads, rows)
+
+
+def _sign_in_table(times: SignInTimes) -> str:
+    heads = ("failed logins", "p50 ms", "p95 ms")
+    rows = [
+        ("known e-mail", f"{times.known_p50_ms:.2f}", f"{times.known_p95_ms:.2f}"),
+        ("unknown e-mail", f"{times.unknown_p50_ms:.2f}", f"{times.unknown_p95_ms:.2f}"),
+    ]
+    conclusion = (
+        f"Over {times.tries} tries the medians are as {times.ratio:.3f} to 1, and a known e-mail took longer than an "
+        f"unknown one in {times.slower:.1%} of all pairs; 50 % would tell nothing."
+    )
+    return f"{table(heads, rows)}\n\n{conclusion}"
 
 
 def _media_table(media: Sequence[Comparison]) -> str:

@@ -23,6 +23,7 @@ from scripts.bench.memory import measure_idle, measure_upload
 from scripts.bench.photographs import cached_photographs
 from scripts.bench.platform_side import Platform, platform
 from scripts.bench.report import Results, describe_machine
+from scripts.bench.sign_in import measure_sign_in
 from scripts.bench.targets import judge
 
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
@@ -41,6 +42,7 @@ class Part(StrEnum):
     MEMORY = "memory"
     CONTROL = "control"
     HISTORY = "history"
+    SIGN_IN = "sign-in"
 
 
 ON_THE_PLATFORM: Final = frozenset({Part.IMAGE, Part.MEDIA, Part.MEMORY})
@@ -58,6 +60,7 @@ class Options:
     pictures: int
     keras: bool
     rows: int
+    logins: int
     folder: Path
 
     @property
@@ -77,6 +80,7 @@ def run(options: Options, say: Callable[[str], None]) -> Results:
             "callers": options.callers,
             "pictures": options.pictures,
             "rows": options.rows,
+            "logins": options.logins,
             "seed": SEED,
         },
     )
@@ -88,6 +92,10 @@ def run(options: Options, say: Callable[[str], None]) -> Results:
         say(f"measuring a history of {options.rows:,} rows")
         results.history = measure_history(options.rows, rounds=options.rounds, folder=options.folder, say=say)
         results.figures |= ratios(results.history)
+    if Part.SIGN_IN in options.parts:
+        say("measuring failed logins")
+        results.sign_in = measure_sign_in(options.logins, folder=options.folder, say=say)
+        results.figures["sign_in_known/unknown"] = results.sign_in.ratio
     if options.parts & ON_THE_PLATFORM:
         _measure_on_the_platform(results, options, say)
     results.outcomes = judge(results.figures)
