@@ -63,6 +63,7 @@ def bench_command(
 
 
 def _write(results: Results, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=2))
     (folder / "results.md").write_text(render(results), encoding="utf-8")
     if results.image:
