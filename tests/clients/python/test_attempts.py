@@ -1,10 +1,13 @@
 """What both clients do when calls fail: which they make again, when they give up, and what they raise."""
 
+import asyncio
 import time
 
+import httpx
 import pytest
 
 from bonafide_client import (
+    AsyncBonafide,
     BadRequestError,
     CallTimeoutError,
     ConnectionLostError,
@@ -19,6 +22,7 @@ from bonafide_client import (
     TooLargeError,
     UnavailableError,
     UnreachableError,
+    wire,
 )
 from tests.fixtures.clients import DETECTION, answer, break_off, early_refusal, hang_up, problem, text
 from tests.fixtures.gateway import free_port
@@ -220,3 +224,76 @@ async def test_a_redirect_is_not_followed_with_the_key(either, wayward):
 
     assert caught.value.code == "http_307"
     assert len(wayward.received) == 1
+
+
+async def test_a_trickle_ends_with_the_call(either, wayward):
+    wayward.otherwise = wayward.trickle()
+    client = either.client(wayward.url, timeouts=Timeouts(total=0.8))
+
+    begun = time.monotonic()
+    with pytest.raises(CallTimeoutError):
+        await either(client.detections.retrieve, ID)
+
+    assert time.monotonic() - begun < 5
+
+
+async def test_a_server_that_does_not_take_the_file_is_not_waited_for(either, wayward):
+    unread = wayward.stall()
+    unread.unread = True
+    wayward.otherwise = unread
+    client = either.client(wayward.url, timeouts=Timeouts(send=0.3, total=1.5))
+
+    begun = time.monotonic()
+    with pytest.raises(CallTimeoutError):
+        await either(client.detections.create, b"x" * 50_000_000)
+
+    assert time.monotonic() - begun < 10
+
+
+async def test_an_endless_answer_is_not_read(either, wayward, monkeypatch):
+    monkeypatch.setattr(wire, "LARGEST_ANSWER_BYTES", 1000)
+    wayward.otherwise = text("x" * 5000)
+
+    with pytest.raises(ConnectionLostError, match="larger than any"):
+        await either(either.client(wayward.url).detections.retrieve, ID)
+
+
+async def test_a_client_of_httpx_is_used_and_left_open(either, wayward):
+    wayward.otherwise = answer()
+    async with httpx.AsyncClient(headers={"x-tenant": "seven"}) as awaited:
+        with httpx.Client(headers={"x-tenant": "seven"}) as blocking:
+            http = blocking if either.blocking else awaited
+            client = either.client(wayward.url, http=http)
+            await either(client.detections.retrieve, ID)
+            await either.close()
+            assert not http.is_closed
+
+    assert wayward.received[0].headers["x-tenant"] == "seven"
+    assert wayward.received[0].headers["authorization"] == "Bearer sk-live-1"
+
+
+async def test_a_platform_on_this_machine_is_not_asked_through_a_proxy(either, wayward, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+    wayward.will(answer())
+
+    assert (await either(either.client(wayward.url).detections.retrieve, ID)).verdict == "FAKE"
+
+
+async def test_a_client_serves_many_at_once(either, wayward):
+    wayward.otherwise = answer()
+    client = either.client(wayward.url)
+
+    answers = await asyncio.gather(*(either(client.detections.create, b"RIFF") for _ in range(40)))
+
+    assert len(answers) == 40
+    assert len({call.headers["idempotency-key"] for call in wayward.received}) == 40
+
+
+async def test_a_cancelled_call_leaves_the_client_usable(wayward):
+    wayward.will(wayward.stall(), answer())
+    async with AsyncBonafide(base_url=wayward.url, api_key="sk-live-1") as client:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await client.detections.create(b"RIFF")
+        assert (await client.detections.retrieve(ID)).verdict == "FAKE"
