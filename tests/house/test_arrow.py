@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FORBIDDEN = {"bentos": ("gateway", "scripts"), "gateway": ("scripts",)}
+FORBIDDEN = {
+    "bentos": ("gateway", "scripts", "bonafide_client"),
+    "gateway": ("scripts", "bonafide_client"),
+    # The client is installed where nothing else of ours is.
+    "clients/python": ("bentos", "gateway", "scripts"),
+}
 THE_CONTRACT = "bentos.contract"
 
 
@@ -57,7 +62,7 @@ def test_the_wire_contract_stands_on_no_other_module_of_ours() -> None:
     assert not [name for name in names if name.split(".")[0] in {"bentos", "gateway", "scripts"}]
 
 
-@pytest.mark.parametrize("package", ["bentos", "gateway", "scripts"])
+@pytest.mark.parametrize("package", ["bentos", "clients/python", "gateway", "scripts"])
 def test_annotations_are_not_postponed(package: str) -> None:
     """Litestar, BentoML and pydantic read them at run time."""
     postponed = [str(file) for file in sources(package) if "__future__" in set(imports(file))]
