@@ -18,7 +18,7 @@ from gateway.accounts.recovery import Recovery
 from gateway.accounts.schemas import AccountDeletion, AccountUpdate, AccountView, PasswordChange, SessionPage
 from gateway.accounts.sessions import Sessions
 from gateway.audit.service import actor_of
-from gateway.reference.operations import KEYED
+from gateway.reference.operations import KEYED, OptionalBodyOperation
 from gateway.rendering import Problem
 
 Call = Request[Caller, Any, Any]
@@ -55,7 +55,12 @@ async def update_account(
     return await profiles.rename(request.user.account_id, data.username, actor=actor_of(request))
 
 
-@delete("/", summary="Delete the account", responses=_refusals(400, 409, 429, 503))
+@delete(
+    "/",
+    summary="Delete the account",
+    operation_class=OptionalBodyOperation,
+    responses=_refusals(400, 409, 429, 503),
+)
 async def delete_account(
     request: Call, profiles: NamedDependency[Profiles], data: Annotated[AccountDeletion | None, Body()] = None
 ) -> None:

@@ -60,3 +60,12 @@ class FixedFileOperation(Operation):
 
     def __post_init__(self) -> None:
         self.request_body = _form({"file": _FILE, "model": _MODEL})
+
+
+@dataclass
+class OptionalBodyOperation(Operation):
+    """Takes a body, or none."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.request_body, RequestBody):
+            self.request_body.required = False
