@@ -157,11 +157,21 @@ def _translate(raised: Exception) -> GatewayError:
             error = MediaTooLargeError("The request body is larger than is allowed.", code="body_too_large")
         case HTTPException() if raised.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
             error = RequestError(raised.detail, status=raised.status_code)
+        case UnicodeDecodeError() if _comes_from_framework(raised):
+            error = InvalidBodyError("The body is not UTF-8.")
         case _ if isinstance(raised, _DATABASE_AWAY):
             error = DatabaseUnavailableError(retry_after_s=2)
         case _:
             error = FailureError(GatewayError().message)
     return error
+
+
+def _comes_from_framework(raised: Exception) -> bool:
+    """Whether an exception was raised by the framework, as when it decodes a JSON body with a text that is no UTF-8."""
+    trace = raised.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("litestar.")
 
 
 def _fields(extra: Any) -> tuple[InvalidField, ...]:

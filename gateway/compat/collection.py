@@ -4,7 +4,7 @@ So far of the rest: the users, for super_admins.
 """
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from litestar import Router, get
@@ -18,7 +18,8 @@ from gateway.compat.refusals import READING
 from gateway.compat.sign_in import User
 from gateway.reference.operations import KEYED
 
-_LONGEST_SEARCH = 254
+_LONGEST_SEARCH: Final = 254
+_PRINTABLE: Final = r"^[^\x00-\x1f\x7f]*$"
 
 
 class ListedUser(User, frozen=True, kw_only=True):
@@ -42,7 +43,10 @@ class UsersAnswer(msgspec.Struct, frozen=True, kw_only=True):
 async def list_users(
     users: NamedDependency[Users],
     search: Annotated[
-        str | None, QueryParameter(max_length=_LONGEST_SEARCH, description="A part of the e-mail or the username.")
+        str | None,
+        QueryParameter(
+            max_length=_LONGEST_SEARCH, pattern=_PRINTABLE, description="A part of the e-mail or the username."
+        ),
     ] = None,
     cursor: Annotated[str | None, QueryParameter(description="`next_cursor` of the answer before.")] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=500, description="Most users in the answer.")] = 100,

@@ -1,5 +1,6 @@
 """Contract D, as far as it is served: its sign-in with verified e-mails, and the list of users for super_admins."""
 
+import json
 import re
 from typing import Any
 
@@ -93,6 +94,32 @@ async def make_admin(database: psycopg.AsyncConnection[Any], email: str = EMAIL)
     await database.execute("UPDATE accounts SET role = 'super_admin' WHERE email = %s", (email,))
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"password": "a long enough password"}',
+        b'{"email": "lead@example.org"}',
+        b'{"email": "lead@example.org", "password": "x", "role": "super_admin"}',
+        b'{"email": 5, "password": "x"}',
+        b'{"username": "", "password": "x"}',
+        b'{"email": "\xff", "password": "x"}',
+    ],
+)
+async def test_a_login_that_is_malformed_is_400(anonymous: Client, body: bytes) -> None:
+    headers = {"content-type": "application/json"}
+    assert_error(await anonymous.http.post("/api/auth/login", content=body, headers=headers), 400)
+
+
+@pytest.mark.parametrize("name", ["\x00", "a\x00b", "\ud800@x.org", "x" * 200, "' OR 1=1 --"])
+async def test_a_name_that_nobody_can_have_is_401(anonymous: Client, name: str) -> None:
+    body = json.dumps({"username": name, "password": "\x00"})
+    answer = await anonymous.http.post("/api/auth/login", content=body, headers={"content-type": "application/json"})
+    assert_error(answer, 400 if "\ud800" in name else 401)
+
+
 async def test_users_are_for_super_admins_only(anonymous: Client, database: Any) -> None:
     assert_error(await anonymous.http.get("/api/admin/users"), 401)
     await register(anonymous.http)
@@ -121,3 +148,7 @@ async def test_users_come_page_by_page(anonymous: Client, database: Any) -> None
     assert [user["email"] for user in found["users"]] == ["user-2@example.org"]
     assert_error(await anonymous.http.get("/api/admin/users?cursor=nonsense", headers=headers), 400)
     assert_error(await anonymous.http.get("/api/admin/users?limit=100000", headers=headers), 400)
+    for search in ("%00", "a%00b", "a%0ab", "x" * 300):
+        assert_error(await anonymous.http.get(f"/api/admin/users?search={search}", headers=headers), 400)
+    odd = await anonymous.http.get("/api/admin/users?search=%25_%5C%ff%ed%a0%80", headers=headers)
+    assert (odd.status_code, odd.json()["users"]) == (200, [])
