@@ -6,20 +6,18 @@ Conditions that an index answers narrow the walk; the others sieve what it meets
 
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, LiteralString
 from uuid import UUID
 
 from litestar.params import QueryParameter
 
 from bentos.contract import Modality, Verdict
+from gateway.db.paging import first_identifier
 from gateway.detections.forms import read_client_reference, read_model_name, read_tags
 from gateway.detections.schemas import Status
 from gateway.errors import RequestError
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND: Final = timedelta(milliseconds=1)
-_LATEST_MS: Final = 2**48 - 1
 _DELAY_MS: Final = 60_000
 """No identifier is made later than this after the `created_at` of its row, which is the start of its transaction."""
 _SHA256: Final = re.compile(r"[0-9a-fA-F]{64}")
@@ -83,9 +81,9 @@ def conditions(filters: Filters, *, account_id: UUID, before: UUID | None) -> Co
         parameters[name] = value
     if filters.since is not None:
         narrow.append("id >= %(oldest)s")
-        parameters["oldest"] = _first_id(filters.since)
+        parameters["oldest"] = first_identifier(filters.since)
     if filters.until is not None:
-        bound = _first_id(filters.until, later_ms=_DELAY_MS)
+        bound = first_identifier(filters.until, later_ms=_DELAY_MS)
         before = bound if before is None else min(before, bound)
     if before is not None:
         narrow.append("id < %(before)s")
@@ -109,12 +107,6 @@ def _values(filters: Filters) -> dict[str, Any]:
         "tags": list(filters.tags) or None,
     }
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _first_id(moment: datetime, *, later_ms: int = 0) -> UUID:
-    """The least version 7 UUID of the millisecond in which `moment` lies."""
-    milliseconds = min(max((moment - _EPOCH) // _MILLISECOND + later_ms, 0), _LATEST_MS)
-    return UUID(int=milliseconds << 80 | 0x7 << 76 | 0b10 << 62)
 
 
 def read_filters(

@@ -7,6 +7,7 @@ from uuid import UUID
 from litestar import Request, Response, Router, delete, get, patch, post, put
 from litestar.di import NamedDependency, Provide
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import Example
 from litestar.params import Body, PathParameter, QueryParameter
 from litestar.response import Stream
 
@@ -19,12 +20,14 @@ from gateway.history.filters import Filters, read_filters
 from gateway.history.schemas import DetectionUpdate, Interval, NewFeedback, StatsReport
 from gateway.history.service import History
 from gateway.history.stats import Stats
-from gateway.reference.operations import KEYED
+from gateway.reference.operations import KEYED, ExportOperation, PictureOperation
 from gateway.rendering import Problem
 
 DetectionId = Annotated[UUID, PathParameter(description="Id of the detection.")]
 Call = Request[Caller, Any, Any]
 
+_UPDATE: Final = Example(value={"client_reference": "order-1234", "tags": ["night", "front door"]})
+_FEEDBACK: Final = Example(value={"label": "fake", "note": "The sender admitted it."})
 _FILTERS: Final = {"filters": Provide(read_filters, sync_to_thread=False)}
 _PROBLEMS: Final = {
     status: ResponseSpec(data_container=Problem, description=description, media_type="application/problem+json")
@@ -61,8 +64,8 @@ async def list_detections(
     summary="Export detections",
     dependencies=_FILTERS,
     guards=[require(HISTORY_READ)],
-    responses=_OF_LISTS
-    | {200: ResponseSpec(data_container=str, description="The file, sent while it is made.", media_type="text/csv")},
+    operation_class=ExportOperation,
+    responses=_OF_LISTS,
 )
 async def export_detections(
     request: Call,
@@ -94,6 +97,7 @@ async def read_detection(request: Call, history: NamedDependency[History], detec
     "/{detection_id:uuid}/thumbnail",
     summary="Read a thumbnail",
     media_type="image/jpeg",
+    operation_class=PictureOperation,
     guards=[require(HISTORY_READ)],
     responses=_OF_ONE,
 )
@@ -138,7 +142,7 @@ async def update_detection(
     changes: NamedDependency[Changes],
     history: NamedDependency[History],
     detection_id: DetectionId,
-    data: Annotated[DetectionUpdate, Body()],
+    data: Annotated[DetectionUpdate, Body(examples=[_UPDATE])],
 ) -> DetectionView:
     """Set the client's own reference and tags of a detection; what is left out stays."""
     await changes.update(request.user.account_id, detection_id, data)
@@ -156,7 +160,7 @@ async def rate_detection(
     changes: NamedDependency[Changes],
     history: NamedDependency[History],
     detection_id: DetectionId,
-    data: Annotated[NewFeedback, Body()],
+    data: Annotated[NewFeedback, Body(examples=[_FEEDBACK])],
 ) -> DetectionView:
     """Say what the medium really is, instead of what was said before. The statistics' accuracy comes from this."""
     await changes.rate(request.user.account_id, detection_id, data)

@@ -24,7 +24,7 @@ _THUMBNAIL: Final[LiteralString] = """
 """
 
 _WINDOW: Final = 5000
-_MOST_WINDOWS: Final = 20
+_MOST_WINDOWS: Final = 10
 _BATCH: Final = 250
 
 Row = tuple[Any, ...]

@@ -1,4 +1,4 @@
-"""Request bodies that are read as a stream, described for the OpenAPI document."""
+"""Bodies that are read or written as a stream, described for the OpenAPI document."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,6 +6,7 @@ from typing import Final
 from litestar.openapi.spec import (
     OpenAPIFormat,
     OpenAPIMediaType,
+    OpenAPIResponse,
     OpenAPIType,
     Operation,
     RequestBody,
@@ -69,3 +70,26 @@ class OptionalBodyOperation(Operation):
     def __post_init__(self) -> None:
         if isinstance(self.request_body, RequestBody):
             self.request_body.required = False
+
+
+@dataclass
+class ExportOperation(Operation):
+    """Answers a file, as CSV or as JSON lines."""
+
+    def __post_init__(self) -> None:
+        text = Schema(type=OpenAPIType.STRING)
+        files = {kind: OpenAPIMediaType(schema=text) for kind in ("text/csv", "application/jsonl")}
+        self.responses = (self.responses or {}) | {
+            "200": OpenAPIResponse(description="The file, sent while it is made.", content=files)
+        }
+
+
+@dataclass
+class PictureOperation(Operation):
+    """Answers a JPEG."""
+
+    def __post_init__(self) -> None:
+        picture = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY))
+        self.responses = (self.responses or {}) | {
+            "200": OpenAPIResponse(description="The picture.", content={"image/jpeg": picture})
+        }

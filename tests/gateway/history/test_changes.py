@@ -219,7 +219,7 @@ async def test_after_whatever_was_done_the_counts_are_those_of_a_recount(
         answer = await send(client, method, f"{one}{path}", body)
         assert answer.status_code in {200, 204, 404, 409}, answer.text
 
-    for _ in range(12):
+    for _ in range(40):
         # Several at a time, often of the same detection and always of the same days.
         await asyncio.gather(*(chance.choice([detect, change, change])() for _ in range(8)))
     await assert_counts_are_exact(database)
