@@ -1,4 +1,5 @@
 from scripts.bench.figures import Round, summarise
+from scripts.bench.history import OperationCost
 from scripts.bench.media import Comparison
 from scripts.bench.plot import plot
 from scripts.bench.report import Results, render, table
@@ -22,8 +23,11 @@ def test_report_shows_every_part_that_was_measured():
     results = Results(
         started="2030-01-01",
         machine=MACHINE,
-        settings={},
+        settings={"rows": 1_000_000},
         image=summaries(),
+        history=[
+            OperationCost(operation="page", few_p50_ms=1, many_p50_ms=1.25, few_p95_ms=2, many_p95_ms=2.5, ratio=1.2512)
+        ],
         figures={"c/a@8": 0.667},
         media=[Comparison(title="60 s video", megabytes=40, theirs_s=80, ours_s=4, ours={})],
         outcomes=judge({"c/a@8": 0.667, "idle_pss_gb": 3.0}),
@@ -35,6 +39,8 @@ def test_report_shows_every_part_that_was_measured():
     assert "| CPU ms, triton | 3.00 | 3.00 |" in text
     assert "| decode_ms | 3.00 | 3.00 |" in text
     assert "| 60 s video | 40.0 | 80.00 | 4.00 | 20.0 |" in text
+    assert "| milliseconds | p50, 100,000 rows | p50, 1,000,000 rows |" in text
+    assert "| page | 1.00 | 1.25 | 2.00 | 2.50 | 1.25 |" in text
     assert "at least 0.6 x | 0.667 x | reached |" in text
     assert "below 2.5 GB | 3 GB | **not reached** |" in text
 
