@@ -47,11 +47,13 @@ class Script:
     """What the fake does next: the score it gives, how long it takes, or how it refuses.
 
     `models` are the titles of the models that it lists, by their names, the default first; it answers as any model.
+    It refuses with `refusal` each `refuse_every`-th call, which is all of them by default.
     """
 
     p_fake: float = 0.12
     delay_s: float = 0.0
     refusal: tuple[int, ErrorBody] | None = None
+    refuse_every: int = 1
     ready: bool = True
     models: dict[str, str] = field(default_factory=dict[str, str])
     calls: list[int] = field(default_factory=list[int])
@@ -88,7 +90,7 @@ class FakeBento:
         script.calls.append(size)
         if script.delay_s:
             await asyncio.sleep(script.delay_s)
-        if script.refusal is not None:
+        if script.refusal is not None and len(script.calls) % script.refuse_every == 0:
             status, body = script.refusal
             return _answer(body, status)
         model = request.headers.get(HEADER_MODEL, next(iter(script.models)))
