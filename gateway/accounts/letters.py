@@ -33,7 +33,7 @@ or send the token to POST {url}/v1/auth/verify-email:
 
 {token}
 
-It is good once, for {hours:g} hours. If this was not you, there is nothing to do.
+It is good once, for {hours}. If this was not you, there is nothing to do.
 """
 _RESET: Final = """Hello,
 
@@ -42,8 +42,12 @@ POST {url}/v1/auth/password/reset:
 
 {token}
 
-It is good once, for {hours:g} hours. If this was not you, there is nothing to do; your password stays as it is.
+It is good once, for {hours}. If this was not you, there is nothing to do; your password stays as it is.
 """
+_LETTERS: Final[dict[Purpose, tuple[str, str]]] = {
+    "verify_email": ("Confirm your e-mail address", _VERIFY),
+    "reset_password": ("Set a new password", _RESET),
+}
 _CHANGED: Final = """Hello,
 
 the password of your account was changed just now, and other sessions were closed. If this was not you, ask for a new
@@ -66,14 +70,9 @@ class Letters:
         """Make a token for an account and post the mail that carries it, in the caller's transaction."""
         lifetime = self._lifetimes[purpose]
         token = await issue(connection, account_id, email, purpose=purpose, lifetime=lifetime)
-        subject, text = ("Confirm your e-mail address", _VERIFY)
-        if purpose == "reset_password":
-            subject, text = ("Set a new password", _RESET)
-        hours = lifetime / timedelta(hours=1)
-        await post(
-            connection,
-            Mail(to=email, subject=subject, text=text.format(url=self._url, token=quote(token), hours=hours)),
-        )
+        subject, text = _LETTERS[purpose]
+        filled = text.format(url=self._url, token=quote(token), hours=_hours(lifetime))
+        await post(connection, Mail(to=email, subject=subject, text=filled))
 
     async def post_changed(self, connection: AsyncConnection, email: str) -> None:
         """Tell the owner that the password was changed, in the caller's transaction."""
@@ -101,3 +100,8 @@ class Letters:
 def letter_task(letters: Letters) -> Task:
     """The task that writes what was asked for."""
     return Task(name=WRITE_LETTER, work=letters.write, queue=MAIL_QUEUE)
+
+
+def _hours(lifetime: timedelta) -> str:
+    hours = lifetime / timedelta(hours=1)
+    return "1 hour" if hours == 1 else f"{hours:g} hours"
