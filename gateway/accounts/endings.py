@@ -3,14 +3,14 @@
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.access.guard import SUPER_ADMIN
+from gateway.accounts.last_admin import spare_last_admin
 from gateway.accounts.sessions import close_sessions
 from gateway.audit.service import Act, Actor, record
 from gateway.db.tables import Account, ApiKey, Identity, OneTimeToken, Passkey, table_of
-from gateway.errors import LastAdminError, NotFoundError
+from gateway.errors import NotFoundError
 
 _ACCOUNTS: Final[Any] = table_of(Account)
 _KEYS: Final[Any] = table_of(ApiKey)
@@ -34,15 +34,7 @@ async def delete_account(connection: AsyncConnection, account_id: UUID, *, actor
         NotFoundError: There is none.
         LastAdminError: It is the last active super_admin.
     """
-    # All of them are locked, so that of the last two only one can go.
-    admins = (
-        select(_ACCOUNTS.c.id)
-        .where(_ACCOUNTS.c.role == SUPER_ADMIN, _ACCOUNTS.c.status == "active")
-        .order_by(_ACCOUNTS.c.id)
-        .with_for_update()
-    )
-    if (await connection.execute(admins)).scalars().all() == [account_id]:
-        raise LastAdminError
+    await spare_last_admin(connection, account_id)
     ended = (
         update(_ACCOUNTS)
         .where(_ACCOUNTS.c.id == account_id, _ACCOUNTS.c.status != "deleted")
