@@ -13,7 +13,7 @@ TRAINING := .venv/.installed-train
 TESTING := .venv/.installed-test
 TRITON := .venv-triton/.installed
 
-.PHONY: help up down status logs doctor test check bench demo-models train-env lock
+.PHONY: help up down status logs doctor test check fuzz bench demo-models train-env lock
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ check: $(TESTING) ## Lint, check the format and the types.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+fuzz: $(TESTING) ## Try every operation of the API with many made-up calls. FUZZ_EXAMPLES=200 is how many for each.
+	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-200} $(BIN)/pytest -s tests/gateway/api/test_fuzz.py $(ARGS)
 
 bench: $(TESTING) $(TRITON) ## Measure the platform beside a bare loop and a plain server.
 	$(BIN)/python -m scripts.bench $(ARGS)

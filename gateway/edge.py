@@ -6,8 +6,9 @@ from typing import Any, Final
 from uuid import uuid4
 
 import structlog
-from litestar import Request, Response
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar import Litestar, Request, Response
+from litestar.routes import HTTPRoute
+from litestar.types import Message, Receive, Scope, Send
 
 from gateway.arrival import Arrival, Redirect
 from gateway.errors import InvalidHostError
@@ -27,6 +28,7 @@ _SECURITY_HEADERS: Final = (
 _POLICY: Final = b"content-security-policy"
 _API_POLICY: Final = (_POLICY, b"default-src 'none'; frame-ancestors 'none'")
 _NO_STORE: Final = (b"cache-control", b"no-store")
+_ALLOW: Final = b"allow"
 _UNMATCHED: Final = "unmatched"
 
 _log = structlog.stdlib.get_logger("gateway.access")
@@ -35,8 +37,9 @@ _log = structlog.stdlib.get_logger("gateway.access")
 class Edge:
     """Wraps the whole application, so that what no route answers is covered too."""
 
-    def __init__(self, app: ASGIApp, *, arrival: Arrival, metrics: Metrics, access_log: bool) -> None:
+    def __init__(self, app: Litestar, *, arrival: Arrival, metrics: Metrics, access_log: bool) -> None:
         self._app = app
+        self._methods = _methods(app)
         self._arrival = arrival
         self._metrics = metrics
         self._access_log = access_log
@@ -60,7 +63,11 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = _complete([*message["headers"]], scope, request_id)
+                headers = [*message["headers"]]
+                if method == "OPTIONS" and scope.get("path_template") in self._methods:
+                    headers = [one for one in headers if one[0] != _ALLOW]
+                    headers.append((_ALLOW, self._methods[scope["path_template"]]))
+                message["headers"] = _complete(headers, scope, request_id)
                 message["headers"].extend(self._arrival.headers(scope))
             await send(message)
 
@@ -94,6 +101,15 @@ class Edge:
             await answer.to_asgi_response(None, request)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+
+def _methods(app: Litestar) -> dict[str, bytes]:
+    """The methods of every path, for `Allow`: asked for its options, the framework names those of one handler only."""
+    return {
+        route.path_format: ", ".join(sorted(route.methods)).encode()
+        for route in app.routes
+        if isinstance(route, HTTPRoute)
+    }
 
 
 def _request_id(headers: Any) -> str:

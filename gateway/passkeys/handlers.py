@@ -15,6 +15,7 @@ from gateway.accounts.schemas import LoginAnswer
 from gateway.accounts.sessions import Sessions, client_name
 from gateway.accounts.sign_in_handlers import login_answer
 from gateway.audit.service import actor_of
+from gateway.idempotency.handlers import idempotent
 from gateway.passkeys.schemas import (
     CreationOptions,
     Hint,
@@ -63,6 +64,7 @@ async def begin_registration(request: Call, passkeys: NamedDependency[Passkeys])
 
 
 @post("/register/verify", summary="Add a passkey", responses=_refusals(400, 401, 403, 409))
+@idempotent
 async def finish_registration(
     request: Call, data: Annotated[Registration, Body()], passkeys: NamedDependency[Passkeys]
 ) -> PasskeyView:

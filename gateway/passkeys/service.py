@@ -23,6 +23,7 @@ from webauthn.registration.verify_registration_response import VerifiedRegistrat
 from gateway.accounts.ways_in import keep_a_way_in, lock_account
 from gateway.audit.service import Act, Actor, record
 from gateway.db.tables import Account, Passkey, table_of
+from gateway.db.transactions import transaction
 from gateway.errors import ConflictError, InvalidBodyError, NotFoundError
 from gateway.passkeys.challenges import Challenge, issue, take
 from gateway.passkeys.schemas import CreationOptions, NewCredential, PasskeyList, PasskeyView
@@ -114,7 +115,7 @@ class Passkeys:
             "transports": [one for one in credential.response.transports if one in _TRANSPORTS],
             "name": name,
         }
-        async with self._engine.begin() as connection:
+        async with transaction(self._engine) as connection:
             await lock_account(connection, account_id)
             count = select(func.count()).where(_PASSKEYS.c.account_id == account_id)
             _check_room(await connection.scalar(count) or 0)

@@ -50,6 +50,23 @@ async def test_what_v1_does_not_know_is_a_problem_document(
     assert ("allow" in answer.headers) == (status == 405)
 
 
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/v1/detections", "GET, OPTIONS, POST"),
+        ("/v1/detections/019aa000-0000-7000-8000-000000000001", "DELETE, GET, OPTIONS, PATCH"),
+        ("/login", "OPTIONS, POST"),
+        ("/health", "GET, OPTIONS"),
+    ],
+)
+async def test_every_method_of_a_path_is_named_when_asked_for_its_options(
+    anonymous: Client, path: str, methods: str
+) -> None:
+    answer = await anonymous.http.options(path)
+    assert answer.status_code == 204
+    assert answer.headers.get_list("allow") == [methods]
+
+
 async def test_an_unforeseen_failure_tells_nothing_but_the_id(client: Client, database: Any) -> None:
     await database.execute("ALTER TABLE meters RENAME TO gone")
     for path in ("/v1/usage", "/usage"):
