@@ -4,6 +4,7 @@ pytest_plugins = [
     "tests.fixtures.clients",
     "tests.fixtures.document",
     "tests.fixtures.gateway",
+    "tests.fixtures.identity_provider",
     "tests.fixtures.people",
     "tests.fixtures.postgres",
     "tests.fixtures.triton",
