@@ -205,6 +205,8 @@ def test_the_requests_of_the_readme_work_as_they_stand(stack: Stack, tmp_path: P
         script = tmp_path / f"request.{language}"
         script.write_text(ours)
         command = ["bash", "-eu", str(script)] if language == "sh" else [sys.executable, str(script)]
-        answer = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=False)
+        answer = subprocess.run(
+            command, cwd=CHECKOUT, env=stack.environment, capture_output=True, text=True, timeout=120, check=False
+        )
         assert answer.returncode == 0, answer.stderr
         assert "FAKE" in answer.stdout or "sk-live-" in answer.stdout, answer.stdout
