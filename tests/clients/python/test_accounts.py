@@ -6,6 +6,7 @@ import json
 import pytest
 
 from bonafide_client import (
+    ApiError,
     AuthenticationError,
     BadRequestError,
     ConflictError,
@@ -94,9 +95,13 @@ async def test_sessions_last_end_and_are_listed(either, gateway):
     with pytest.raises(AuthenticationError):
         await either(client.account.retrieve)
 
-    await either(client.auth.login, EMAIL, "another horse battery")
+
+async def test_ways_in_are_listed_and_an_account_ends(either, gateway):
+    client = either.client(gateway.url, api_key=None)
+    account = await either(client.auth.register, EMAIL, PASSWORD, username="ada")
+    await either(client.auth.login, EMAIL, PASSWORD)
     await either(client.auth.logout_everywhere)
-    await either(client.auth.login, "ada", "another horse battery")
+    await either(client.auth.login, "ada", PASSWORD)
     await either(client.auth.forgot_password, EMAIL)
     await either(client.auth.resend_verification, EMAIL)
     with pytest.raises(BadRequestError):
@@ -106,9 +111,22 @@ async def test_sessions_last_end_and_are_listed(either, gateway):
     (session,) = await either.all(client.account.sessions(limit=1))
     with pytest.raises(NotFoundError):
         await either(client.account.close_session, account.id)
+    assert await either(client.account.passkeys) == ()
+    assert await either(client.account.identities) == ()
+    assert await either(client.auth.providers) == ()
+    with pytest.raises(NotFoundError):
+        await either(client.account.rename_passkey, account.id, "My phone")
+    with pytest.raises(NotFoundError):
+        await either(client.account.remove_passkey, account.id)
+    with pytest.raises(NotFoundError):
+        await either(client.account.unlink_identity, "https://issuer.example.org", "somebody")
+    for redeem in (client.auth.exchange, client.account.link_identity):
+        with pytest.raises(ApiError) as unknown:
+            await either(redeem, "x" * 16, "y" * 43)
+        assert unknown.value.status in {400, 401}
     await either(client.account.delete)
     with pytest.raises(AuthenticationError):
-        await either(client.auth.login, EMAIL, "another horse battery")
+        await either(client.auth.login, EMAIL, PASSWORD)
 
 
 async def test_admins_administer(either, gateway, database):

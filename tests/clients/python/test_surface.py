@@ -14,7 +14,9 @@ from bonafide_client.paging import PageCall
 from gateway.app import build_app
 
 ROOT = Path(__file__).parents[3] / "clients" / "python"
-NEITHER = re.compile(r"/v1/(auth/(passkeys|oidc|providers|outside)|account/(passkeys|identities))")
+IN_A_BROWSER = re.compile(
+    r"/v1/(auth/passkeys/login(/verify)?|auth/oidc/\{\w+\}/(start|callback)|account/passkeys/register(/verify)?)"
+)
 """What only a browser with its user in front can do."""
 SAMPLES: dict[str, Any] = {"number": 7, "file": b"RIFF", "label": "real", "username": "ada"}
 
@@ -63,7 +65,9 @@ def served(gateway_settings) -> set[tuple[str, str]]:
         (method.upper(), re.sub(r"\{[^}]*\}", "{}", path))
         for path, item in document["paths"].items()
         for method in item
-        if path.startswith("/v1/") and not NEITHER.match(path) and method in {"get", "post", "put", "patch", "delete"}
+        if path.startswith("/v1/")
+        and not IN_A_BROWSER.fullmatch(path)
+        and method in {"get", "post", "put", "patch", "delete"}
     }
 
 

@@ -7,10 +7,11 @@ from bonafide_client.calls import Call, path_of
 from bonafide_client.credentials import Tokens
 from bonafide_client.errors import BonafideError
 from bonafide_client.operations import D, Operation, Resource
-from bonafide_client.schemas.accounts import Account, SignInAnswer, TokenAnswer
+from bonafide_client.schemas.accounts import Account, Provider, ProviderList, SignInAnswer, TokenAnswer
 
 _READ_ACCOUNT = reader_of(Account)
 _READ_SIGN_IN = reader_of(SignInAnswer)
+_READ_PROVIDERS = reader_of(ProviderList)
 _READ_TOKENS = reader_of(TokenAnswer)
 
 
@@ -29,6 +30,21 @@ class Auth(Resource[D]):
         """Open a session by e-mail or username and password, and call with its tokens from now on."""
         body = {"login": login, "password": password}
         return Call(method="POST", path=path_of("auth", "login"), read=self._enter, json=body, authenticated=False)
+
+    @Operation
+    def providers(self) -> Call[tuple[Provider, ...]]:
+        """List the outside providers that one can sign in at, with a browser."""
+        read = _READ_PROVIDERS
+        return Call(
+            method="GET", path=path_of("auth", "oidc"), read=lambda answer: read(answer).data, authenticated=False
+        )
+
+    @Operation
+    def exchange(self, code: str, verifier: str) -> Call[Account]:
+        """Open a session by the code that came back from a provider and the secret of its challenge."""
+        body = {"code": code, "verifier": verifier}
+        path = path_of("auth", "oidc", "exchange")
+        return Call(method="POST", path=path, read=self._enter, json=body, repeatable=False, authenticated=False)
 
     @Operation
     def refresh(self) -> Call[Tokens]:

@@ -46,3 +46,50 @@ class Session(Schema, frozen=True):
     last_used_at: datetime
     expires_at: datetime
     current: bool
+
+
+class Passkey(Schema, frozen=True):
+    """A passkey as its owner sees it."""
+
+    id: UUID
+    name: str
+    transports: tuple[str, ...]
+    created_at: datetime
+    last_used_at: datetime | None
+
+
+class PasskeyList(Schema, frozen=True):
+    """All passkeys of an account, the oldest first."""
+
+    data: tuple[Passkey, ...]
+
+
+class Identity(Schema, frozen=True):
+    """An account as an outside issuer knows it; `provider` is None where the issuer is none that one signs in at."""
+
+    provider: str | None
+    issuer: str
+    subject: str
+    email: str | None
+    created_at: datetime
+    last_used_at: datetime | None
+
+
+class IdentityList(Schema, frozen=True):
+    """All identities of an account, the oldest first."""
+
+    data: tuple[Identity, ...]
+
+
+class Provider(Schema, frozen=True):
+    """Where one can sign in from outside; a browser begins at `start_url`."""
+
+    name: str
+    title: str
+    start_url: str
+
+
+class ProviderList(Schema, frozen=True):
+    """All providers."""
+
+    data: tuple[Provider, ...]
