@@ -140,6 +140,8 @@ class Provider:
 
     async def _discover(self) -> _Discovered:
         """What the provider says of itself; the last that it said, while it does not answer."""
+        if self._discovered is not None and self._reading.locked():
+            return self._discovered
         async with self._reading:
             found, now = self._discovered, time.monotonic()
             if found is not None and now - found.read_at < FRESH_S:
@@ -159,14 +161,16 @@ class Provider:
         if document.get("issuer") != self.issuer:
             raise IssuerUnavailableError("The provider's discovery document is about another issuer.")
         authorization, token, keys = (self._endpoint(document, name) for name in _ENDPOINTS)
-        methods = document.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
-        algorithms = document.get("id_token_signing_alg_values_supported", ["RS256"])
+        methods = document.get("token_endpoint_auth_methods_supported")
+        algorithms = document.get("id_token_signing_alg_values_supported")
+        if not isinstance(algorithms, list):
+            algorithms = ["RS256"]
         return _Discovered(
             authorization_endpoint=authorization,
             token_endpoint=token,
             keys=before.keys if before is not None and before.keys.url == keys else RemoteKeys(keys, self._outside),
             algorithms=tuple(one for one in PUBLIC_KEY_ALGORITHMS if one in algorithms),
-            takes_basic="client_secret_basic" in methods,
+            takes_basic=not isinstance(methods, list) or "client_secret_basic" in methods,
             read_at=time.monotonic(),
         )
 

@@ -376,7 +376,10 @@ async def test_a_discovery_document_that_cannot_be_right_is_not_used(
 
 
 async def test_a_client_may_send_its_secret_in_the_form(page: Page, identity_provider: IdentityProvider) -> None:
-    identity_provider.document = {"token_endpoint_auth_methods_supported": ["client_secret_post"]}
+    identity_provider.document = {
+        "token_endpoint_auth_methods_supported": ["client_secret_post"],
+        "id_token_signing_alg_values_supported": 5,
+    }
     assert (await page.sign_in()).status_code == 200
 
 
