@@ -47,7 +47,7 @@ def compose_chores(database: Database, tasks: list[Task], settings: GatewaySetti
         retention_days=settings.job_retention_days,
     )
     return [
-        Chore("chain the audit log", 1, Chainer(database.pool).chain),
+        Chore("chain the audit log", 1, Chainer(database.pool).catch_up),
         Chore("take up the jobs of dead workers", 10, upkeep.take_up_stalled),
         Chore("forget finished jobs", 600, upkeep.forget_finished),
         Chore("remove what has expired", 60, Expiry(database.pool).sweep),

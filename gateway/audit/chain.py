@@ -36,9 +36,10 @@ FIELDS: Final = (
 """What the hash of an event covers: all that is known of it."""
 COLUMNS: Final[LiteralString] = ", ".join((*FIELDS, "chain_hash"))  # pyright: ignore[reportAssignmentType] - Constants.
 
+_AT_ONCE: Final = 500
 _TURN: Final = "SELECT pg_try_advisory_xact_lock(hashtext('bonafide.audit'))"
 _HEAD: Final = "SELECT place, chain_hash FROM audit_events WHERE place IS NOT NULL ORDER BY place DESC LIMIT 1"
-_WAITING: Final[LiteralString] = f"SELECT {COLUMNS} FROM audit_events WHERE place IS NULL ORDER BY id LIMIT 500"  # noqa: S608 - Constants.
+_WAITING: Final[LiteralString] = f"SELECT {COLUMNS} FROM audit_events WHERE place IS NULL ORDER BY id LIMIT %(most)s"  # noqa: S608 - Constants.
 _CHAIN: Final = """
     UPDATE audit_events e SET place = c.place, chain_hash = c.chain_hash
     FROM unnest(%(ids)s::uuid[], %(places)s::bigint[], %(hashes)s::bytea[]) AS c (id, place, chain_hash)
@@ -54,6 +55,15 @@ class Chainer:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
+    async def catch_up(self) -> int:
+        """Chain all that is there, in one transaction after the other. Returns how many events there were."""
+        total = 0
+        while True:
+            chained = await self.chain()
+            total += chained
+            if chained < _AT_ONCE:
+                return total
+
     async def chain(self) -> int:
         """Chain what is there, up to some hundreds; another chainer's turn is left to it.
 
@@ -65,7 +75,7 @@ class Chainer:
             turn = await (await database.execute(_TURN)).fetchone()
             if turn is None or not turn[0]:
                 return 0
-            waiting = await (await cursor.execute(_WAITING)).fetchall()
+            waiting = await (await cursor.execute(_WAITING, {"most": _AT_ONCE})).fetchall()
             if not waiting:
                 return 0
             head = await (await cursor.execute(_HEAD)).fetchone()

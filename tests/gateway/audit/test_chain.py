@@ -171,6 +171,18 @@ async def test_many_writers_and_chainers_make_one_chain(opened: Database, databa
     assert (report.events, report.unchained) == (150, 0)
 
 
+async def test_a_long_queue_is_caught_up_with_at_once(opened: Database, database: Connection) -> None:
+    await database.execute(
+        """
+        INSERT INTO audit_events (actor_kind, action, target_kind)
+        SELECT 'system', 'plan.change', 'plan' FROM generate_series(1, 1100)
+        """
+    )
+    assert await Chainer(opened.pool).catch_up() == 1100
+    report = await verify(database)
+    assert (report.intact, report.events, report.unchained) == (True, 1100, 0)
+
+
 async def test_a_writer_does_not_wait_for_the_chain(opened: Database, database: Connection) -> None:
     await write(opened)
     async with database.transaction():
