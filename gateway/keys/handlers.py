@@ -6,6 +6,7 @@ from uuid import UUID
 from litestar import Request, Router, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import Example
 from litestar.params import Body, PathParameter, QueryParameter
 
 from gateway.access.guard import Caller, require
@@ -14,7 +15,7 @@ from gateway.audit.service import actor_of
 from gateway.idempotency.handlers import idempotent
 from gateway.keys.schemas import KeyChange, KeyPage, KeyView, NewKeyOrder, NewKeyView, Rotation
 from gateway.keys.service import Keys
-from gateway.reference.operations import KEYED
+from gateway.reference.operations import KEYED, OptionalBodyOperation
 from gateway.rendering import Problem
 
 KeyId = Annotated[UUID, PathParameter(description="Id of the key.")]
@@ -30,6 +31,18 @@ _PROBLEMS: Final = {
         409: "The key is revoked, expired or was rotated before, or the account has as many keys as it may.",
     }.items()
 }
+_NEW: Final = Example(
+    summary="A key for one program",
+    value={
+        "name": "nightly import",
+        "scopes": ["detect:image", "detect:video"],
+        "expires_in": 7_776_000,
+        "allowed_addresses": ["192.0.2.0/24"],
+        "daily_limit": 500,
+    },
+)
+_CHANGE: Final = Example(summary="Narrow a key", value={"scopes": ["detect:image"], "daily_limit": 100})
+_ROTATION: Final = Example(summary="An hour to change over", value={"overlap_s": 3600})
 _OF_LISTS: Final = {status: _PROBLEMS[status] for status in (400, 401, 403)}
 _OF_NEW: Final = {status: _PROBLEMS[status] for status in (400, 401, 403, 409)}
 _OF_ONE: Final = {status: _PROBLEMS[status] for status in (401, 403, 404)}
@@ -37,7 +50,9 @@ _OF_ONE: Final = {status: _PROBLEMS[status] for status in (401, 403, 404)}
 
 @post("/", summary="Make a key", responses=_OF_NEW)
 @idempotent
-async def create_key(request: Call, data: Annotated[NewKeyOrder, Body()], keys: NamedDependency[Keys]) -> NewKeyView:
+async def create_key(
+    request: Call, data: Annotated[NewKeyOrder, Body(examples=[_NEW])], keys: NamedDependency[Keys]
+) -> NewKeyView:
     """Make a key, and answer its text, which is not shown again.
 
     Made with another key, it gets no more than that one has.
@@ -65,16 +80,19 @@ async def read_key(request: Call, keys: NamedDependency[Keys], key_id: KeyId) ->
 
 @patch("/{key_id:uuid}", summary="Change a key", responses=_PROBLEMS)
 async def change_key(
-    request: Call, data: Annotated[KeyChange, Body()], keys: NamedDependency[Keys], key_id: KeyId
+    request: Call, data: Annotated[KeyChange, Body(examples=[_CHANGE])], keys: NamedDependency[Keys], key_id: KeyId
 ) -> KeyView:
     """Change a key's name, scopes, allow-lists, limits or expiry. What is left out stays; null lifts a restriction."""
     return await keys.change(request.user, key_id, data, actor_of(request))
 
 
-@post("/{key_id:uuid}/rotate", summary="Rotate a key", responses=_PROBLEMS)
+@post("/{key_id:uuid}/rotate", summary="Rotate a key", operation_class=OptionalBodyOperation, responses=_PROBLEMS)
 @idempotent
 async def rotate_key(
-    request: Call, keys: NamedDependency[Keys], key_id: KeyId, data: Annotated[Rotation | None, Body()] = None
+    request: Call,
+    keys: NamedDependency[Keys],
+    key_id: KeyId,
+    data: Annotated[Rotation | None, Body(examples=[_ROTATION])] = None,
 ) -> NewKeyView:
     """Make a key that takes the place of this one, and answer its text, which is not shown again.
 
