@@ -174,7 +174,7 @@ async def test_no_transaction_is_open_and_memory_stays_flat_while_a_slow_client_
     start_gateway: Any, database: Any
 ) -> None:
     key = await make_account(database)
-    await database.execute(MANY, [await account_of(database, key), 150_000])
+    await database.execute(MANY, [await account_of(database, key), 100_000])
     await database.execute("ANALYZE detections")
     gateway = await start_gateway()
     processes = [psutil.Process(gateway.process.pid), *psutil.Process(gateway.process.pid).children(recursive=True)]
@@ -193,5 +193,5 @@ async def test_no_transaction_is_open_and_memory_stays_flat_while_a_slow_client_
                 received += len(chunk)
                 grown = max(grown, memory() - before)
                 assert await (await database.execute(LONG_TRANSACTIONS)).fetchone() == (0,)
-    assert received > 60_000_000
+    assert received > 40_000_000
     assert grown < 12_000_000

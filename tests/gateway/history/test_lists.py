@@ -150,7 +150,7 @@ async def test_few_among_many_are_found_window_by_window(
 async def test_a_page_looks_at_a_bounded_number_of_rows(gateway_settings: GatewaySettings, database: Any) -> None:
     account = await account_of(database, await make_account(database))
     oldest = await add_detection(database, account, modality="video")
-    for _ in range(30):
+    for _ in range(15):
         await add_detection(database, account)
     filters = Filters(modality=Modality.VIDEO)
     async with open_database(gateway_settings) as gateway_database:
