@@ -5,8 +5,7 @@ from typing import Any
 import psycopg
 import pytest
 from argon2 import PasswordHasher
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from gateway.db.engine import connection_string
 from scripts.cli import app

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from gateway.audit.chain import Chainer
 from gateway.db.engine import connection_string, open_database
