@@ -7,6 +7,7 @@ pytest_plugins = [
     "tests.fixtures.identity_provider",
     "tests.fixtures.people",
     "tests.fixtures.postgres",
+    "tests.fixtures.site",
     "tests.fixtures.triton",
     # After those whose functions it takes: a plugin has to be loaded as one before others import it.
     "tests.fixtures.stack",
