@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, LargeBinary, Text, text
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, LargeBinary, Text, text
 from sqlmodel import Field, SQLModel
 
 from gateway.db.tables.columns import ID, digest, moment, owner, texts, timestamp
@@ -13,9 +13,10 @@ class Session(SQLModel, table=True):
     """A sign-in. Access tokens name it, and its refresh tokens are one family; closed, all of them are dead."""
 
     __tablename__ = "sessions"  # pyright: ignore[reportAssignmentType] - SQLModel takes a plain name too.
+    __table_args__ = (Index("sessions_account_address_idx", "account_id", "address"),)
 
     id: UUID | None = Field(default=None, primary_key=True, sa_column_kwargs=ID)
-    account_id: UUID = Field(sa_column=owner(index=True))
+    account_id: UUID = Field(sa_column=owner())
     method: str = Field(sa_type=Text)
     client: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
     address: str | None = Field(default=None, sa_type=Text)

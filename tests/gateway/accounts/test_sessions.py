@@ -15,7 +15,7 @@ from gateway.db.engine import open_database
 from gateway.errors import AccountSuspendedError, InvalidTokenError
 from gateway.settings import GatewaySettings
 from tests.fixtures.accounts import bearer, log_in, register
-from tests.fixtures.gateway import EMAIL, Client
+from tests.fixtures.gateway import EMAIL, PASSWORD, Client
 
 pytestmark = pytest.mark.integration
 
@@ -210,3 +210,17 @@ async def test_only_digests_of_refresh_tokens_are_kept(
     rows = str(await (await database.execute("SELECT * FROM refresh_tokens")).fetchall())
     rows += str(await (await database.execute("SELECT * FROM audit_events")).fetchall())
     assert tokens["refresh_token"] not in rows
+
+
+async def test_logging_in_again_and_again_without_a_session_leaves_one_trace(
+    anonymous: Client, database: psycopg.AsyncConnection[Any]
+) -> None:
+    await anonymous.sign_up()
+    for _ in range(2):
+        answer = await anonymous.http.post("/login", json={"email": EMAIL, "password": PASSWORD})
+        assert answer.status_code == 200
+    query = "SELECT method FROM sessions"
+    assert await (await database.execute(query)).fetchall() == [("register",)]
+    await database.execute("UPDATE sessions SET expires_at = expires_at - interval '16 days'")
+    await anonymous.http.post("/login", json={"email": EMAIL, "password": PASSWORD})
+    assert len(await (await database.execute(query)).fetchall()) == 2

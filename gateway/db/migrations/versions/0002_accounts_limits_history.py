@@ -258,7 +258,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index(("ix_sessions_account_id"), "sessions", ["account_id"], unique=False)
+    op.create_index("sessions_account_address_idx", "sessions", ["account_id", "address"], unique=False)
     op.create_table(
         "refresh_tokens",
         sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
