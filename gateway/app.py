@@ -162,9 +162,8 @@ def build_app(settings: GatewaySettings) -> Edge:
             accounts = Accounts(database.engine, passwords, settings)
             sessions = Sessions(database.engine, settings)
             profiles = Profiles(database.engine, accounts)
-            idempotency = Idempotency(database.engine, settings.token_key.get_secret_value())
             app.state.update(
-                idempotency=idempotency,
+                idempotency=Idempotency(database.engine, settings.token_key.get_secret_value()),
                 reception=Reception(Intake(settings, store), detections, guard, models),
                 guard=guard,
                 history=history,
@@ -197,7 +196,6 @@ def build_app(settings: GatewaySettings) -> Edge:
                 Chore("ask the Bentos for their models", 5, models.catalogue),
                 Chore("note the last use of keys and sessions", 5, last_use.flush),
                 Chore("sweep abandoned detections", 10, detections.sweep),
-                Chore("forget old idempotency keys", 600, idempotency.sweep),
                 Chore("sweep the spool", 60, lambda: asyncio.to_thread(store.sweep, longest_life_s(settings))),
             ]
             try:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, tuple_
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -21,7 +21,6 @@ from gateway.idempotency.sealing import Answer, Seal, SealBrokenError
 
 _KEPT: Final = timedelta(hours=24)
 _RETRY_AFTER_S: Final = 1
-_SWEPT_AT_ONCE: Final = 1000
 _ERRORS_FROM: Final = 400
 
 _KEYS: Final[Any] = table_of(IdempotencyKey)
@@ -37,7 +36,7 @@ class Call:
 
 
 class Idempotency:
-    """Remembers for 24 hours what was answered under which key."""
+    """Remembers for 24 hours what was answered under which key; the worker's upkeep removes what is older."""
 
     def __init__(self, engine: AsyncEngine, secret: str) -> None:
         self._engine = engine
@@ -65,25 +64,6 @@ class Idempotency:
             if answer.status < _ERRORS_FROM:
                 await self._keep(connection, call, answer)
         return answer, False
-
-    async def sweep(self) -> int:
-        """Forget what is older than 24 hours, the oldest first; returns how many."""
-        oldest = (
-            select(_KEYS.c.account_id, _KEYS.c.key)
-            .where(_KEYS.c.expires_at <= func.now())
-            .order_by(_KEYS.c.expires_at)
-            .limit(_SWEPT_AT_ONCE)
-            .with_for_update(skip_locked=True)
-        )
-        swept = 0
-        while True:
-            async with self._engine.begin() as connection:
-                gone = await connection.execute(
-                    delete(_KEYS).where(tuple_(_KEYS.c.account_id, _KEYS.c.key).in_(oldest))
-                )
-            swept += gone.rowcount
-            if gone.rowcount < _SWEPT_AT_ONCE:
-                return swept
 
     async def _recall(self, connection: AsyncConnection, call: Call) -> Answer | None:
         query = select(_KEYS.c.fingerprint, _KEYS.c.response).where(

@@ -16,6 +16,7 @@ from gateway.errors import ConflictError, IdempotencyInProgressError, Idempotenc
 from gateway.idempotency.sealing import Answer
 from gateway.idempotency.service import Call, Idempotency
 from gateway.settings import GatewaySettings
+from gateway.upkeep import Expiry
 from tests.fixtures.gateway import make_account
 
 pytestmark = pytest.mark.integration
@@ -191,13 +192,12 @@ async def test_what_is_kept_shows_nothing_and_opens_only_with_the_secret_and_the
 
 
 async def test_what_is_a_day_old_counts_no_more_and_is_swept(
-    idempotency: Idempotency, account_id: UUID, effect: Any, database: Any
+    idempotency: Idempotency, account_id: UUID, effect: Any, gateway_database: Database, database: Any
 ) -> None:
     for key in ("one", "two", "three"):
         await idempotency.once(call(account_id, key), effect)
     await database.execute("UPDATE idempotency_keys SET expires_at = now() WHERE key <> 'three'")
     assert await idempotency.once(call(account_id, fingerprint=b"g" * 32), effect) == (ANSWER, False)
-    assert await idempotency.sweep() == 1
+    assert await Expiry(gateway_database.pool).sweep() == 1
     keys = await (await database.execute("SELECT key FROM idempotency_keys ORDER BY key")).fetchall()
     assert keys == [("one",), ("three",)]
-    assert await idempotency.sweep() == 0
