@@ -11,6 +11,8 @@ from gateway.keys.grants import USUAL_PERIOD_S, Giver, Grant, Limits
 from gateway.keys.networks import read_networks
 from gateway.keys.schemas import KeyChange
 
+_LAST_YEAR: Final = 9000
+"""Python knows no year after 9999, in whatever zone."""
 _USUAL_SCOPES: Final = frozenset({EVERYTHING_ORDINARY})
 
 
@@ -82,4 +84,6 @@ def _changed_expiry(expires_at: datetime | None, change: KeyChange) -> datetime 
         return None if change.expires_at is None else expires_at
     if change.expires_at <= now:
         raise InvalidBodyError("`expires_at` lies in the past.")
+    if change.expires_at.year > _LAST_YEAR:
+        raise InvalidBodyError(f"`expires_at` lies after the year {_LAST_YEAR}.")
     return change.expires_at

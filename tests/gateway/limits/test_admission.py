@@ -354,65 +354,56 @@ async def test_a_key_that_gets_limits_has_used_what_it_used_today(admission: Adm
 # Who may do what.
 
 
-@pytest.mark.parametrize(
-    ("scopes", "modality", "outcome"),
-    [
-        (["*"], Modality.AUDIO, "admitted"),
-        (["detect:image"], Modality.IMAGE, "admitted"),
-        (["detect:image"], Modality.VIDEO, "missing_scope"),
-        (["history:read", "keys"], Modality.IMAGE, "missing_scope"),
-        ([], Modality.IMAGE, "missing_scope"),
-    ],
-    ids=str,
-)
-async def test_scopes(
-    admission: Admission, holder: Holder, scopes: list[str], modality: Modality, outcome: str
-) -> None:
-    await holder.set_key(scopes=scopes)
-    assert await ask(admission, order(holder, modality=modality)) == outcome
+SCOPES: list[tuple[list[str], Modality, str]] = [
+    (["*"], Modality.AUDIO, "admitted"),
+    (["detect:image"], Modality.IMAGE, "admitted"),
+    (["detect:image"], Modality.VIDEO, "missing_scope"),
+    (["history:read", "keys"], Modality.IMAGE, "missing_scope"),
+    ([], Modality.IMAGE, "missing_scope"),
+]
 
 
-@pytest.mark.parametrize(
-    ("networks", "address", "outcome"),
-    [
-        (["192.0.2.7/32"], "192.0.2.7", "admitted"),
-        (["192.0.2.0/24"], "192.0.2.255", "admitted"),
-        (["192.0.2.0/24"], "192.0.3.1", "address_not_allowed"),
-        (["2001:db8::/32"], "2001:db8:ffff::1", "admitted"),
-        (["2001:db8::/32"], "2001:db9::1", "address_not_allowed"),
-        (["2001:db8::/32", "192.0.2.0/24"], "192.0.2.1", "admitted"),
-        (["0.0.0.0/0"], "2001:db8::1", "address_not_allowed"),
-        (["::/0"], "192.0.2.1", "address_not_allowed"),
-        (["0.0.0.0/0", "::/0"], None, "address_not_allowed"),
-        ([], "192.0.2.1", "address_not_allowed"),
-        (None, None, "admitted"),
-    ],
-    ids=str,
-)
-async def test_addresses(
-    admission: Admission, holder: Holder, networks: list[str] | None, address: str | None, outcome: str
-) -> None:
-    await holder.set_key(allowed_addresses=networks)
-    assert await ask(admission, order(replace(holder.credentials, address=address))) == outcome
+async def test_scopes(admission: Admission, holder: Holder) -> None:
+    for scopes, modality, outcome in SCOPES:
+        await holder.set_key(scopes=scopes)
+        assert await ask(admission, order(holder, modality=modality)) == outcome
 
 
-@pytest.mark.parametrize(
-    ("models", "model", "outcome"),
-    [
-        (None, None, "admitted"),
-        (["image_cnn"], "image_cnn", "admitted"),
-        (["image_cnn", "other"], "other", "admitted"),
-        (["image_cnn"], "other", "model_not_allowed"),
-        (["image_cnn"], None, "model_not_allowed"),
-        ([], "image_cnn", "model_not_allowed"),
-    ],
-    ids=str,
-)
-async def test_models(
-    admission: Admission, holder: Holder, models: list[str] | None, model: str | None, outcome: str
-) -> None:
-    await holder.set_key(allowed_models=models)
-    assert await ask(admission, order(holder, model_asked=model)) == outcome
+ADDRESSES: list[tuple[list[str] | None, str | None, str]] = [
+    (["192.0.2.7/32"], "192.0.2.7", "admitted"),
+    (["192.0.2.0/24"], "192.0.2.255", "admitted"),
+    (["192.0.2.0/24"], "192.0.3.1", "address_not_allowed"),
+    (["2001:db8::/32"], "2001:db8:ffff::1", "admitted"),
+    (["2001:db8::/32"], "2001:db9::1", "address_not_allowed"),
+    (["2001:db8::/32", "192.0.2.0/24"], "192.0.2.1", "admitted"),
+    (["0.0.0.0/0"], "2001:db8::1", "address_not_allowed"),
+    (["::/0"], "192.0.2.1", "address_not_allowed"),
+    (["0.0.0.0/0", "::/0"], None, "address_not_allowed"),
+    ([], "192.0.2.1", "address_not_allowed"),
+    (None, None, "admitted"),
+]
+
+
+async def test_addresses(admission: Admission, holder: Holder) -> None:
+    for networks, address, outcome in ADDRESSES:
+        await holder.set_key(allowed_addresses=networks)
+        assert await ask(admission, order(replace(holder.credentials, address=address))) == outcome
+
+
+MODELS: list[tuple[list[str] | None, str | None, str]] = [
+    (None, None, "admitted"),
+    (["image_cnn"], "image_cnn", "admitted"),
+    (["image_cnn", "other"], "other", "admitted"),
+    (["image_cnn"], "other", "model_not_allowed"),
+    (["image_cnn"], None, "model_not_allowed"),
+    ([], "image_cnn", "model_not_allowed"),
+]
+
+
+async def test_models(admission: Admission, holder: Holder) -> None:
+    for models, model, outcome in MODELS:
+        await holder.set_key(allowed_models=models)
+        assert await ask(admission, order(holder, model_asked=model)) == outcome
 
 
 async def test_whose_account_is_suspended_or_deleted_is_refused(admission: Admission, holder: Holder) -> None:

@@ -38,11 +38,15 @@ def test_what_is_left_of_the_day_is_never_negative(used: int, left: int) -> None
 
 @pytest.mark.parametrize(("ahead_s", "left"), [(-5, 10), (0, 10), (6, 9), (54, 1), (55, 0), (60, 0)], ids=str)
 def test_what_is_left_of_the_burst_follows_the_theoretical_arrival_time(ahead_s: float, left: int) -> None:
-    assert allowance(arrival_at=NOON + timedelta(seconds=ahead_s)).burst.remaining == left
+    burst = allowance(arrival_at=NOON + timedelta(seconds=ahead_s)).burst
+    assert burst
+    assert burst.remaining == left
 
 
 def test_a_full_burst_frees_its_next_slot_after_one_emission_interval() -> None:
-    assert allowance(arrival_at=NOON + timedelta(seconds=60)).burst.seconds_to_slot == 6
+    burst = allowance(arrival_at=NOON + timedelta(seconds=60)).burst
+    assert burst
+    assert burst.seconds_to_slot == 6
 
 
 def test_an_account_without_limits_has_no_headers() -> None:
