@@ -16,7 +16,9 @@ _PASSKEYS: Final[Any] = table_of(Passkey)
 
 async def lock_account(connection: AsyncConnection, account_id: UUID) -> None:
     """Let nobody else change how the account signs in until the transaction ends."""
-    await connection.execute(select(_ACCOUNTS.c.id).where(_ACCOUNTS.c.id == account_id).with_for_update())
+    # Without the key: rows that only refer to the account, such as detections, are not kept waiting.
+    locked = select(_ACCOUNTS.c.id).where(_ACCOUNTS.c.id == account_id).with_for_update(key_share=True)
+    await connection.execute(locked)
 
 
 async def keep_a_way_in(connection: AsyncConnection, account_id: UUID) -> None:

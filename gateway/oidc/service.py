@@ -172,8 +172,10 @@ class OutsideSignIn:
         if answer.issuer is not None and answer.issuer != provider.issuer:
             # Another provider's answer under this one's name (RFC 9207).
             raise SignInRefusedError
+        if answer.error == "access_denied":
+            raise SignInRefusedError("The user or the provider said no.", code="access_denied")
         if answer.error is not None or answer.code is None:
-            raise SignInRefusedError(code="access_denied" if answer.error == "access_denied" else None)
+            raise SignInRefusedError
         return await provider.redeem(answer.code, nonce=flow.nonce, code_verifier=flow.code_verifier)
 
     async def _keep(self, person: Person, challenge: str) -> str:

@@ -78,11 +78,14 @@ class PasskeySignIn:
             challenge = await take(connection, assertion.response.client_data)
             query = select(_PASSKEYS).where(_PASSKEYS.c.credential_id == _bytes_of(assertion.raw_id))
             passkey = (await connection.execute(query)).one_or_none()
-        if challenge is None or passkey is None or not _belongs(passkey, challenge, assertion):
-            raise InvalidPasskeyError
-        verified = self._verify(assertion, challenge, passkey.public_key)
-        if not await self._use(passkey, verified.new_sign_count, actor):
-            raise InvalidPasskeyError
+        try:
+            verified = self._verify(assertion, challenge, passkey)
+            await self._use(passkey, verified.new_sign_count, actor)
+        except InvalidPasskeyError:
+            target = None if passkey is None else str(passkey.account_id)
+            async with self._engine.begin() as connection:
+                await record(connection, Act(actor, "session.refuse", "account", target, after={"method": "passkey"}))
+            raise
         async with self._engine.begin() as connection:
             await self._back_off.take_back(connection, subjects)
         return passkey.account_id
@@ -103,14 +106,16 @@ class PasskeySignIn:
         transports = [AuthenticatorTransport.HYBRID, AuthenticatorTransport.INTERNAL]
         return PublicKeyCredentialDescriptor(id=made, transports=transports)
 
-    def _verify(self, assertion: Assertion, challenge: Challenge, public_key: bytes) -> VerifiedAuthentication:
+    def _verify(self, assertion: Assertion, challenge: Challenge | None, passkey: Any) -> VerifiedAuthentication:
+        if challenge is None or passkey is None or not _belongs(passkey, challenge, assertion):
+            raise InvalidPasskeyError
         try:
             return verify_authentication_response(
                 credential=msgspec.to_builtins(assertion),
                 expected_challenge=challenge.value,
                 expected_rp_id=self._party.rp_id,
                 expected_origin=self._party.origins,
-                credential_public_key=public_key,
+                credential_public_key=passkey.public_key,
                 # The count is compared when the use is written down: after the signature, and safe among many at once.
                 credential_current_sign_count=0,
                 require_user_verification=True,
@@ -120,11 +125,14 @@ class PasskeySignIn:
             _log.info("passkey_refused", reason=f"{type(error).__name__}: {error}")
             raise InvalidPasskeyError from error
 
-    async def _use(self, passkey: Any, sign_count: int, actor: Actor) -> bool:
-        """Write the use down; false where the count says that there are two of this authenticator.
+    async def _use(self, passkey: Any, sign_count: int, actor: Actor) -> None:
+        """Write the use down, unless the count says that there are two of this authenticator.
 
         Authenticators that do not count say 0 always. Nobody can tell which of two is the owner's, so neither is let
         in that falls behind; the audit log has it.
+
+        Raises:
+            InvalidPasskeyError: This one falls behind.
         """
         ahead = or_(_PASSKEYS.c.sign_count < sign_count, (_PASSKEYS.c.sign_count == 0) & (sign_count == 0))
         used = update(_PASSKEYS).where(_PASSKEYS.c.id == passkey.id, ahead)
@@ -132,9 +140,9 @@ class PasskeySignIn:
             counted = await connection.execute(used.values(sign_count=sign_count, last_used_at=func.now()))
             if not counted.rowcount:
                 counts = {"sign_count": passkey.sign_count}, {"sign_count": sign_count}
-                by = Actor(account_id=None, kind="anonymous", address=actor.address, request_id=actor.request_id)
-                await record(connection, Act(by, "passkey.suspect_clone", "passkey", str(passkey.id), *counts))
-            return bool(counted.rowcount)
+                await record(connection, Act(actor, "passkey.suspect_clone", "passkey", str(passkey.id), *counts))
+        if not counted.rowcount:
+            raise InvalidPasskeyError
 
 
 def _bytes_of(text: str) -> bytes:

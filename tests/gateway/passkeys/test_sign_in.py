@@ -180,6 +180,12 @@ async def test_a_cloned_authenticator_is_refused_and_written_down(
     assert answer.json()["code"] == "invalid_passkey"
     query = "SELECT before, after FROM audit_events WHERE action = 'passkey.suspect_clone'"
     assert await (await database.execute(query)).fetchall() == [({"sign_count": 2}, {"sign_count": 1})]
+    query = "SELECT target_id, address FROM audit_events WHERE action = 'session.refuse'"
+    ((account_id, _),) = await (await database.execute(query)).fetchall()
+    assert (
+        account_id
+        == (await owner.http.get("/v1/account", headers={"authorization": f"Bearer {owner.token}"})).json()["id"]
+    )
     clone.counts, clone.count = False, 0
     assert (await sign_in(owner.http, clone)).status_code == 401
     assert (await sign_in(owner.http, authenticator)).status_code == 200
