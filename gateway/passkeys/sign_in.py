@@ -77,7 +77,7 @@ class PasskeySignIn:
             await self._back_off.count(connection, subjects)
             challenge = await take(connection, assertion.response.client_data)
             query = select(_PASSKEYS).where(_PASSKEYS.c.credential_id == _bytes_of(assertion.raw_id))
-            passkey = (await connection.execute(query)).one_or_none()
+            passkey: Any = (await connection.execute(query)).one_or_none()
         try:
             verified = self._verify(assertion, challenge, passkey)
             await self._use(passkey, verified.new_sign_count, actor)
