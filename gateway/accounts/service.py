@@ -126,11 +126,12 @@ class Accounts:
             await self._back_off.count(connection, subjects)
         right = await self._verify(password, row["password_hash"] if row is not None else None, subjects)
         async with self._engine.begin() as connection:
-            if row is not None and right:
+            if row is not None and right and await _still_has(connection, row["id"], row["password_hash"]):
                 await self._back_off.succeed(connection, subjects)
                 if method is not None:
                     await remember_address(connection, row["id"], method=method, address=address)
             else:
+                right = False
                 target = None if row is None else str(row["id"])
                 await record(connection, Act(actor or NOBODY, "session.refuse", "account", target))
         if row is None or not right:
@@ -276,6 +277,12 @@ async def replace_primary_key(connection: AsyncConnection, account_id: UUID) -> 
     kin = func.coalesce(_KEYS.c.meter_id, _KEYS.c.id).in_(meters)
     await connection.execute(update(_KEYS).where(living & kin).values(revoked_at=func.now()))
     return await issue_primary_key(connection, account_id)
+
+
+async def _still_has(connection: AsyncConnection, account_id: UUID, password_hash: str) -> bool:
+    """Whether the password is still the one that was checked: it may have been replaced while that was waited for."""
+    same = (_ACCOUNTS.c.id == account_id) & (_ACCOUNTS.c.password_hash == password_hash)
+    return await connection.scalar(select(_ACCOUNTS.c.id).where(same)) is not None
 
 
 def _find(login: str, address: str | None) -> Any:

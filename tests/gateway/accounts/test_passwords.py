@@ -1,4 +1,5 @@
 import asyncio
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -83,10 +84,12 @@ async def test_an_overloaded_gateway_counts_no_failure(
     passwords = Passwords(most_waiting=0)
     async with open_database(gateway_settings) as opened:
         accounts = Accounts(opened.engine, passwords, gateway_settings)
-        busy = [asyncio.create_task(passwords.hash("slow")) for _ in range(2)]
+        release = threading.Event()
+        busy = [asyncio.create_task(passwords._work(release.wait)) for _ in range(2)]
         await asyncio.sleep(0)
         with pytest.raises(OverloadedError):
             await accounts.log_in("nobody@example.org", "password", address="192.0.2.1")
+        release.set()
         await asyncio.gather(*busy)
     passwords.close()
     rows = await (await database.execute("SELECT failures FROM sign_in_failures")).fetchall()

@@ -1,5 +1,7 @@
 """Registering and logging in."""
 
+import asyncio
+import threading
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +17,7 @@ from gateway.db.engine import open_database
 from gateway.errors import WrongPasswordError
 from gateway.settings import GatewaySettings
 from tests.fixtures.accounts import bearer, elsewhere, fail, log_in, mails, register
-from tests.fixtures.gateway import EMAIL, PASSWORD, Client
+from tests.fixtures.gateway import EMAIL, PASSWORD, Client, eventually
 
 pytestmark = pytest.mark.integration
 
@@ -134,6 +136,30 @@ async def test_a_known_and_an_unknown_name_do_the_same_work(
     assert len(work[EMAIL]) > 3
     assert work[EMAIL] == work["nobody@example.org"]
     assert work["ada"] == work["nobody"]
+
+
+async def test_a_password_that_is_replaced_while_it_is_checked_lets_nobody_in(
+    gateway_settings: GatewaySettings, database: psycopg.AsyncConnection[Any]
+) -> None:
+    passwords = Passwords()
+
+    async def counted() -> bool:
+        return await (await database.execute("SELECT FROM sign_in_failures")).fetchone() is not None
+
+    async with open_database(gateway_settings) as opened:
+        accounts = Accounts(opened.engine, passwords, gateway_settings)
+        await accounts.register(email=EMAIL, password=PASSWORD)
+        release = threading.Event()
+        busy = [asyncio.create_task(passwords._work(release.wait)) for _ in range(2)]
+        await asyncio.sleep(0)
+        login = asyncio.create_task(accounts.log_in(EMAIL, PASSWORD, address=None))
+        await eventually(counted)
+        await database.execute("UPDATE accounts SET password_hash = 'another'")
+        release.set()
+        with pytest.raises(WrongPasswordError):
+            await login
+        await asyncio.gather(*busy)
+    passwords.close()
 
 
 async def test_sign_ins_are_recorded_and_failures_too_without_what_was_typed(
