@@ -10,12 +10,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from gateway.db.engine import connection_string
 from gateway.settings import GatewaySettings
 from tests.fixtures import fuzzing
-from tests.fixtures.gateway import GatewayProcess, make_account
+from tests.fixtures.gateway import PASSWORD, GatewayProcess, make_account
 
 pytestmark = pytest.mark.integration
 
@@ -43,7 +44,12 @@ async def test_every_operation_answers_as_documented_whatever_it_is_sent(
 ) -> None:
     await make_account(database, "fuzz@example.org", daily_limit=None, burst_limit=None)
     account_id = (await (await database.execute("SELECT id FROM accounts")).fetchone())[0]
-    gateway = await start_gateway(sign_in_tries=10**6, sign_in_tries_by_address=10**6, keys_per_account=10**6)
+    bounds = dict.fromkeys(("sign_in_tries", "sign_in_tries_by_address", "keys_per_account"), 10**6)
+    gateway = await start_gateway(**bounds)
+    # Whoever signs in as the examples do shall come in.
+    body = {"email": "ada@example.org", "username": "ada", "password": PASSWORD}
+    async with httpx.AsyncClient(base_url=gateway.url) as http:
+        assert (await http.post("/v1/auth/register", json=body)).status_code == 201
     environment = os.environ | {
         fuzzing.HOOKS_VARIABLE: "tests.fixtures.fuzzing",
         fuzzing.DATABASE_VARIABLE: connection_string(database_url),
