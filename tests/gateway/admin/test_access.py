@@ -22,21 +22,28 @@ METHODS = {"get", "post", "put", "patch", "delete"}
 @pytest.fixture
 async def calls(anonymous: Client) -> list[Call]:
     """Every call of the admin API, with made-up ids; a new route is among them by itself."""
-    paths = (await anonymous.get("/docs/openapi.json")).json()["paths"]
+    document = (await anonymous.get("/docs/openapi.json")).json()
     found: list[Call] = []
-    for path, item in paths.items():
+    for path, item in document["paths"].items():
         if not path.startswith(PREFIX):
             continue
         for method in METHODS & item.keys():
-            parameters = [*item.get("parameters", ()), *item[method].get("parameters", ())]
             address = path
-            for parameter in parameters:
+            for stated in [*item.get("parameters", ()), *item[method].get("parameters", ())]:
+                parameter = resolved(document, stated)
                 if parameter["in"] == "path":
                     address = address.replace(f"{{{parameter['name']}}}", made_up(parameter["schema"]))
             assert "{" not in address, address
             found.append((method.upper(), address))
     assert len(found) >= FEWEST
     return found
+
+
+def resolved(document: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
+    """A part of the document, or what it refers to."""
+    for step in part.get("$ref", "").removeprefix("#").split("/")[1:]:
+        document = document[step]
+    return document if "$ref" in part else part
 
 
 def made_up(schema: dict[str, Any]) -> str:
