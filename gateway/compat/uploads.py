@@ -5,33 +5,32 @@ from uuid import UUID
 
 import msgspec
 from litestar import Request, get
+from litestar.di import NamedDependency
 from litestar.router import Router
 
 from gateway.access.guard import Caller, require
 from gateway.access.scopes import ACCOUNT
+from gateway.accounts.identities import Identities
 from gateway.compat.refusals import READING
 from gateway.reference.operations import KEYED
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose token it is; `email` is null for an account that has none."""
+    """Whose token it is; `email` is the account's own, else that by which an outside issuer knows it, else null."""
 
     id: UUID
     email: str | None
     authenticated: Literal[True] = True
 
 
-@get(
-    "/me",
-    summary="Read whose token it is",
-    guards=[require(ACCOUNT)],
-    security=KEYED,
-    responses=READING,
-    sync_to_thread=False,
-)
-def read_me(request: Request[Caller, Any, Any]) -> Identity:
+@get("/me", summary="Read whose token it is", guards=[require(ACCOUNT)], security=KEYED, responses=READING)
+async def read_me(request: Request[Caller, Any, Any], identities: NamedDependency[Identities]) -> Identity:
     """Read the account behind the token, of ours or of an outside issuer."""
-    return Identity(id=request.user.account_id, email=request.user.email)
+    email = request.user.email
+    if email is None:
+        known = await identities.of_account(request.user.account_id)
+        email = next((one.email for one in known if one.email is not None), None)
+    return Identity(id=request.user.account_id, email=email)
 
 
 upload_routes = Router("/auth", route_handlers=[read_me], tags=["Uploads and jobs"])

@@ -129,6 +129,16 @@ async def test_an_email_leads_into_no_account(
     assert await accounts(database) == 8
 
 
+async def test_a_front_end_with_its_own_sign_in_reads_the_email_that_it_gave(
+    anonymous: Client, identity_provider: IdentityProvider
+) -> None:
+    """Contract C: its users come with tokens that say an e-mail, and nothing of its being verified."""
+    bearer = {"authorization": f"Bearer {identity_provider.sign(said(email=EMAIL))}"}
+    answer = await anonymous.http.get("/auth/me", headers=bearer)
+    assert answer.json()["email"] == EMAIL
+    assert (await anonymous.http.get("/v1/account", headers=bearer)).json()["email"] is None
+
+
 async def test_what_a_token_says_of_roles_and_plans_is_nothing_to_us(
     anonymous: Client, identity_provider: IdentityProvider
 ) -> None:
