@@ -65,6 +65,7 @@ from gateway.issuers.service import TrustedIssuers
 from gateway.keys.handlers import key_routes
 from gateway.keys.last_use import LastUse
 from gateway.keys.service import Keys
+from gateway.limits.addresses import AddressLimit
 from gateway.limits.days import UsageByDay
 from gateway.limits.handlers import usage_routes
 from gateway.limits.usage import Usage
@@ -163,6 +164,7 @@ def build_app(settings: GatewaySettings) -> Edge:
             sessions = Sessions(database.engine, settings)
             profiles = Profiles(database.engine, accounts)
             app.state.update(
+                address_limit=AddressLimit(database.pool, settings.anonymous_burst),
                 idempotency=Idempotency(database.engine, settings.token_key.get_secret_value()),
                 reception=Reception(Intake(settings, store), detections, guard, models),
                 guard=guard,

@@ -74,6 +74,7 @@ class GatewaySettings(BaseSettings):
     sign_in_longest_wait_s: float = Field(900, ge=0, description="Longest wait after a failed sign-in.")
     verification_token_s: int = Field(86_400, ge=60, description="How long the token in a verification mail is good.")
     reset_token_s: int = Field(3600, ge=60, description="How long the token in a password mail is good.")
+    anonymous_burst: int = Field(60, ge=1, description="Sign-ups and begun sign-ins a minute from one address.")
     default_plan: str = Field("standard", description="Plan of a newly made account.")
     keys_per_account: int = Field(100, ge=1, description="Most living API keys of an account.")
     reuse_charge: int = Field(0, ge=0, le=1, description="What a repeated verdict counts against the daily limit.")

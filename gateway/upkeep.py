@@ -11,6 +11,8 @@ _STATEMENTS: Final = tuple(
         ("passkey_challenges", "expires_at < now()"),
         ("oidc_flows", "expires_at < now()"),
         ("sign_in_tickets", "expires_at < now()"),
+        # The meters of addresses, which charge nobody.
+        ("meters", "total = 0 AND charged = 0 AND arrival_at < now() - interval '1 day'"),
         # What follows is kept a while longer, for its use tells something: that a token is used twice, that somebody
         # goes on failing.
         ("one_time_tokens", "expires_at < now() - interval '7 days'"),

@@ -27,6 +27,7 @@ from gateway.accounts.service import Accounts
 from gateway.accounts.sessions import Sessions, Tokens, client_name
 from gateway.audit.service import actor_of
 from gateway.errors import NotFoundError
+from gateway.limits.addresses import limit_by_address
 from gateway.reference.operations import KEYED
 from gateway.rendering import Problem
 
@@ -51,7 +52,7 @@ def _refusals(*statuses: int) -> dict[int, ResponseSpec]:
     return {status: _PROBLEMS[status] for status in statuses}
 
 
-@post("/register", summary="Register", responses=_refusals(400, 409, 503))
+@post("/register", summary="Register", guards=[limit_by_address], responses=_refusals(400, 409, 429, 503))
 async def register(
     request: Anonymous,
     data: Annotated[Registration, Body()],

@@ -18,6 +18,7 @@ from gateway.compat.refusals import DETECTING, READING, SIGNING_IN
 from gateway.compat.verdicts import is_fake
 from gateway.detections.reception import Reception
 from gateway.detections.schemas import DetectionView
+from gateway.limits.addresses import limit_by_address
 from gateway.limits.usage import Usage
 from gateway.reference.operations import KEYED, FixedFileOperation
 
@@ -77,7 +78,7 @@ class PredictionAnswer(msgspec.Struct, frozen=True, kw_only=True):
     filename: str
 
 
-@post("/signup", summary="Sign up", status_code=200, responses=SIGNING_IN)
+@post("/signup", summary="Sign up", status_code=200, guards=[limit_by_address], responses=SIGNING_IN)
 async def sign_up(
     request: Request[Any, Any, Any], data: Annotated[NewCredentials, Body()], accounts: NamedDependency[Accounts]
 ) -> KeyAnswer:

@@ -15,6 +15,7 @@ from gateway.accounts.sessions import Sessions, client_name
 from gateway.audit.service import actor_of
 from gateway.compat.refusals import READING, SIGNING_IN
 from gateway.compat.sign_in import LIFETIME, LoginAnswer, login_answer
+from gateway.limits.addresses import limit_by_address
 from gateway.passkeys.schemas import CreationOptions, PasskeyView, Registration, RequestOptions, SignIn
 from gateway.passkeys.service import Passkeys
 from gateway.passkeys.sign_in import PasskeySignIn
@@ -80,7 +81,13 @@ async def finish_registration(
     return PasskeyAnswer(message="The passkey was added.", passkey=added)
 
 
-@post("/login", summary="Begin to sign in with a passkey", status_code=200, responses=SIGNING_IN)
+@post(
+    "/login",
+    summary="Begin to sign in with a passkey",
+    status_code=200,
+    guards=[limit_by_address],
+    responses=SIGNING_IN,
+)
 async def begin_sign_in(
     passkey_sign_in: NamedDependency[PasskeySignIn], data: Annotated[WhoSignsIn | None, Body()] = None
 ) -> RequestAnswer:

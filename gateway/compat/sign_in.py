@@ -23,6 +23,7 @@ from gateway.accounts.sessions import Sessions, Tokens, client_name
 from gateway.audit.service import actor_of
 from gateway.compat.refusals import READING, SIGNING_IN, refusals
 from gateway.errors import InvalidBodyError
+from gateway.limits.addresses import limit_by_address
 from gateway.reference.operations import KEYED
 
 LIFETIME: Final = timedelta(hours=24)
@@ -96,7 +97,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     message: str
 
 
-@post("/register", summary="Register", responses=refusals(400, 429, 503))
+@post("/register", summary="Register", guards=[limit_by_address], responses=refusals(400, 429, 503))
 async def register(
     request: Request[Any, Any, Any],
     data: Annotated[NewUser, Body()],

@@ -15,6 +15,7 @@ from gateway.accounts.identities import Identities
 from gateway.accounts.schemas import LoginAnswer
 from gateway.accounts.sessions import client_name
 from gateway.audit.service import actor_of
+from gateway.limits.addresses import limit_by_address
 from gateway.oidc.entry import Entry
 from gateway.oidc.schemas import IdentityList, IdentityView, ProviderList, ProviderView, Redemption
 from gateway.oidc.service import FLOW_LIFETIME, PATH, OutsideSignIn, Return
@@ -36,6 +37,7 @@ _PROBLEMS: Final = {
         403: "The account is suspended, or the key lacks the scope `account`.",
         404: "There is no such provider or identity.",
         409: "The identity or its e-mail belongs to another account, or it is the last way in; `code` says which.",
+        429: "Too many sign-ins were begun from this address; see Retry-After.",
         503: "The provider does not answer; see Retry-After.",
     }.items()
 }
@@ -56,7 +58,13 @@ def list_providers(outside_sign_in: NamedDependency[OutsideSignIn]) -> ProviderL
     )
 
 
-@get("/{provider:str}/start", summary="Begin at a provider", status_code=302, responses=_refusals(400, 404, 503))
+@get(
+    "/{provider:str}/start",
+    summary="Begin at a provider",
+    status_code=302,
+    guards=[limit_by_address],
+    responses=_refusals(400, 404, 429, 503),
+)
 async def start(
     provider: ProviderPath,
     outside_sign_in: NamedDependency[OutsideSignIn],

@@ -16,6 +16,7 @@ from gateway.accounts.sessions import Sessions, client_name
 from gateway.accounts.sign_in_handlers import login_answer
 from gateway.audit.service import actor_of
 from gateway.idempotency.handlers import idempotent
+from gateway.limits.addresses import limit_by_address
 from gateway.passkeys.schemas import (
     CreationOptions,
     Hint,
@@ -86,7 +87,13 @@ async def remove_passkey(request: Call, passkey_id: PasskeyPath, passkeys: Named
     await passkeys.remove(request.user.account_id, passkey_id, actor=actor_of(request))
 
 
-@post("/login", summary="Begin to sign in with a passkey", status_code=200, responses=_refusals(400))
+@post(
+    "/login",
+    summary="Begin to sign in with a passkey",
+    status_code=200,
+    guards=[limit_by_address],
+    responses=_refusals(400, 429),
+)
 async def begin_sign_in(
     passkey_sign_in: NamedDependency[PasskeySignIn], data: Annotated[Hint | None, Body()] = None
 ) -> RequestOptions:

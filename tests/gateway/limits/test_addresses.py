@@ -1,12 +1,16 @@
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 import pytest
 
 from gateway.app import build_app
+from gateway.db.engine import open_database
 from gateway.limits.addresses import subject_of
 from gateway.settings import GatewaySettings
 from gateway.upkeep import Expiry
-from tests.fixtures.gateway import PASSWORD, asking, running_app
+from tests.fixtures.gateway import PASSWORD, running_app
 
 pytestmark = pytest.mark.integration
 
@@ -17,6 +21,14 @@ CALLS = {
     "/v1/auth/passkeys/login": lambda _: {},
     "/api/auth/passkeys/login": lambda _: {},
 }
+
+
+@asynccontextmanager
+async def asking(app: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """A client at one address."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
+        yield http
 
 
 @pytest.mark.parametrize("path", CALLS)
@@ -46,21 +58,12 @@ def test_addresses_of_one_network_count_as_one() -> None:
     assert subject_of("192.0.2.1") != subject_of("192.0.2.2")
 
 
-async def test_meters_of_addresses_are_swept_and_those_of_accounts_stay(client: Any, database: Any) -> None:
+async def test_meters_of_addresses_are_swept_and_those_of_accounts_stay(
+    gateway_settings: GatewaySettings, client: Any, database: Any
+) -> None:
     assert (await client.detect()).status_code == 200
     await database.execute("SELECT take_slot(%s, 3, 60)", (subject_of("192.0.2.1"),))
     await database.execute("UPDATE meters SET arrival_at = now() - interval '2 days'")
-
-    class Pool:
-        def connection(self) -> Any:
-            return Borrowed()
-
-    class Borrowed:
-        async def __aenter__(self) -> Any:
-            return database
-
-        async def __aexit__(self, *_: object) -> None:
-            return None
-
-    assert await Expiry(Pool()).sweep() == 1  # type: ignore[arg-type]
+    async with open_database(gateway_settings) as opened:
+        assert await Expiry(opened.pool).sweep() == 1
     assert await (await database.execute("SELECT charged FROM meters")).fetchall() == [(1,)]

@@ -93,6 +93,23 @@ CREATE FUNCTION find_claim(of_account uuid, of_key text) RETURNS idempotency_key
     SELECT * FROM idempotency_keys WHERE account_id = of_account AND key = of_key AND expires_at > now()
 $$;
 
+-- Take one slot of a burst that belongs to no account. Null, or how long it is to the next where there is none.
+CREATE FUNCTION take_slot(of_subject uuid, burst_limit integer, burst_period_s integer) RETURNS interval
+LANGUAGE plpgsql AS $$
+DECLARE
+    m meters := lock_meter(of_subject);
+    at timestamptz := platform_now();
+    slot interval := make_interval(secs => burst_period_s / burst_limit::float8);
+BEGIN
+    m := meter_at(m, at, slot, burst_limit);
+    m.arrival_at := greatest(m.arrival_at, at) + slot;
+    IF m.arrival_at - slot * burst_limit > at THEN
+        RETURN m.arrival_at - slot * burst_limit - at;
+    END IF;
+    PERFORM keep_meter(m);
+    RETURN NULL;
+END $$;
+
 -- Take an idempotency key for oneself until the transaction ends; false where another one works under it. What that one
 -- does is not committed yet and cannot be seen, so nobody waits for it or writes over it.
 CREATE FUNCTION take_idempotency_key(of_account uuid, of_key text) RETURNS boolean LANGUAGE sql AS $$
