@@ -67,6 +67,29 @@ async def test_every_method_of_a_path_is_named_when_asked_for_its_options(
     assert answer.headers.get_list("allow") == [methods]
 
 
+@pytest.mark.parametrize("path", ["/nowhere", "/api", "/api/nowhere", "/api/projects", "/auth/nowhere"])
+async def test_what_the_older_contracts_do_not_know_is_their_error(anonymous: Client, path: str) -> None:
+    for method in ("GET", "POST", "DELETE"):
+        answer = await anonymous.http.request(method, path)
+        assert answer.status_code == 404
+        body = answer.json()
+        assert body["success"] is False
+        assert body["error"]["code"] == "not_found"
+        assert body["error"]["requestId"] == answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+async def test_browsers_may_change_and_remove_things_too(anonymous: Client, method: str) -> None:
+    headers = {
+        "origin": "http://localhost:5173",
+        "access-control-request-method": method,
+        "access-control-request-headers": "authorization,content-type,idempotency-key,x-request-id",
+    }
+    preflight = await anonymous.http.options("/v1/keys/019aa000-0000-7000-8000-000000000001", headers=headers)
+    assert preflight.status_code == 204
+    assert method in preflight.headers["access-control-allow-methods"]
+
+
 async def test_an_unforeseen_failure_tells_nothing_but_the_id(client: Client, database: Any) -> None:
     await database.execute("ALTER TABLE meters RENAME TO gone")
     for path in ("/v1/usage", "/usage"):

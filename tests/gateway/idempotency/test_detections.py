@@ -1,6 +1,7 @@
 """One call under one idempotency key is one detection, charged once, however often and wherever it is sent."""
 
 import asyncio
+import base64
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,15 +16,16 @@ from tests.fixtures.gateway import JPEG, WAV, Client, GatewayProcess, eventually
 pytestmark = pytest.mark.integration
 
 StartGateway = Callable[..., Awaitable[GatewayProcess]]
-ROUTES = ["/v1/detections", "/predict_image"]
+ROUTES = ["/v1/detections", "/predict_image", "/api/detect/image"]
 
 
 async def send(
     client: Client, name: str | None = "call-1", *, data: bytes = JPEG, path: str = ROUTES[0], **fields: Any
 ) -> httpx.Response:
-    """Send a file under an idempotency key."""
+    """Send a file under an idempotency key, in the field that the route has it in."""
+    field = "image" if path.endswith("/detect/image") else "file"
     headers = client.headers() | ({"idempotency-key": name} if name is not None else {})
-    return await client.http.post(path, headers=headers, files={"file": ("a.jpg", data)}, data=fields)
+    return await client.http.post(path, headers=headers, files={field: ("a.jpg", data)}, data=fields)
 
 
 async def count(database: Any, status: str | None = None) -> int:
@@ -58,6 +60,19 @@ async def test_the_same_call_again_gets_the_first_answer_and_costs_nothing(
     assert len(bentos[Modality.IMAGE].calls) == 1
     assert await client.used() == 1
     assert again.headers["ratelimit"].split(";t=")[0] == first.headers["ratelimit"].split(";t=")[0]
+
+
+async def test_a_picture_of_the_camera_is_judged_once(client: Client, bentos: dict[Modality, Script]) -> None:
+    body = {"image": "data:image/jpeg;base64," + base64.b64encode(JPEG).decode()}
+    headers = client.headers() | {"idempotency-key": "frame-1"}
+    first = await client.http.post("/api/detect/camera", headers=headers, json=body)
+    again = await client.http.post("/api/detect/camera", headers=headers, json=body)
+    assert first.status_code == again.status_code == 200
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.json()["is_fake"] == first.json()["is_fake"]
+    assert again.json()["confidence"] == first.json()["confidence"]
+    assert len(bentos[Modality.IMAGE].calls) == 1
+    assert await client.used() == 1
 
 
 async def test_the_first_answer_stays_what_it_was_whatever_became_of_the_detection(
