@@ -24,6 +24,23 @@ _MODALITY = Schema(
     enum=["image", "video", "audio"],
     description="What to judge the file as; recognised from its first bytes where absent.",
 )
+_LABELS = {
+    "client_reference": Schema(
+        type=OpenAPIType.STRING, max_length=255, description="Your own name for the medium; printable."
+    ),
+    "tags": Schema(
+        type=OpenAPIType.STRING, description="Tags with commas between them; at most 16 of 64 printable characters."
+    ),
+    "tag": Schema(type=OpenAPIType.STRING, max_length=64, description="One tag; may come several times."),
+}
+_REUSE = Schema(
+    type=OpenAPIType.STRING,
+    enum=["true", "false"],
+    description=(
+        "Whether a verdict that the account has for the same bytes, by the same version of the same model, is repeated "
+        "instead of judging; `cached_from` then names its detection."
+    ),
+)
 
 
 def _form(properties: dict[str, Schema], file_field: str = "file") -> RequestBody:
@@ -36,7 +53,7 @@ class FileOperation(Operation):
     """Takes a file of any modality."""
 
     def __post_init__(self) -> None:
-        self.request_body = _form({"file": _FILE, "modality": _MODALITY, "model": _MODEL})
+        self.request_body = _form({"file": _FILE, "modality": _MODALITY, "model": _MODEL, **_LABELS, "reuse": _REUSE})
 
 
 @dataclass
