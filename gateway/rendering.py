@@ -159,6 +159,8 @@ def _translate(raised: Exception) -> GatewayError:
             error = RequestError(raised.detail, status=raised.status_code)
         case UnicodeDecodeError() if _comes_from_framework(raised):
             error = InvalidBodyError("The body is not UTF-8.")
+        case RecursionError() if _comes_from_framework(raised):
+            error = InvalidBodyError("The body is nested too deeply.")
         case _ if isinstance(raised, _DATABASE_AWAY):
             error = DatabaseUnavailableError(retry_after_s=2)
         case _:
@@ -167,7 +169,7 @@ def _translate(raised: Exception) -> GatewayError:
 
 
 def _comes_from_framework(raised: Exception) -> bool:
-    """Whether an exception was raised by the framework, as when it decodes a JSON body with a text that is no UTF-8."""
+    """Whether the framework raised it, as when it decodes a JSON body that is no UTF-8 or nested without end."""
     trace = raised.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -53,7 +53,9 @@ async def take(connection: AsyncConnection, client_data: str) -> Challenge | Non
     """Take away the challenge that an answer belongs to, whether the answer is right or wrong.
 
     Args:
-        connection: Its transaction has to be committed before the answer is looked at.
+        connection: Its transaction has to be committed before the answer is looked at, unless it is that of a call
+            with an idempotency key, which is undone as a whole: a wrong answer then leaves the challenge until it
+            expires. That helps nobody to sign in, for only passkeys of one's own are added by such calls.
         client_data: `clientDataJSON` of the answer, in base64url.
 
     Returns:
@@ -62,7 +64,7 @@ async def take(connection: AsyncConnection, client_data: str) -> Challenge | Non
     try:
         said = msgspec.json.decode(base64url_to_bytes(client_data), type=_ClientData).challenge
         value = base64url_to_bytes(said)
-    except (msgspec.DecodeError, ValueError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return None
     if len(value) != _ID_BYTES + _RANDOM_BYTES:
         return None
