@@ -116,7 +116,10 @@ async def test_the_gateway_sweeps_by_itself(gateway_settings: GatewaySettings, d
         """
     )
     await database.execute(
-        "INSERT INTO meters (subject_id, day, charged, total, arrival_at) SELECT id, current_date, 1, 1, now() FROM accounts"
+        """
+        INSERT INTO meters (subject_id, day, charged, total, arrival_at)
+        SELECT id, current_date, 1, 1, now() FROM accounts
+        """
     )
     async with gateway_without_bentos(gateway_settings) as client:
         client.key = key
