@@ -8,14 +8,19 @@ from gateway.errors import InvalidBodyError
 LONGEST_EMAIL: Final = 254
 LONGEST_USERNAME: Final = 64
 
-_SHUNNED: Final = r"@\s\x00-\x1f\x7f<>,;:\"\\\ud800-\udfff"
-_EMAIL: Final = re.compile(rf"[^{_SHUNNED}]{{1,64}}@[^{_SHUNNED}]+\.[^{_SHUNNED}.]+")
+_SHUNNED: Final = r"@\s<>()\[\],;:\"\\"
+"""What parts addresses from each other and from comments and names in a header."""
+_LABEL: Final = rf"[^{_SHUNNED}.]+"
+_EMAIL: Final = re.compile(rf"(?=[^@]{{1,64}}@){_LABEL}(?:\.{_LABEL})*@{_LABEL}(?:\.{_LABEL})+")
+_ENCODED_WORD: Final = "=?"
+"""How RFC 2047 begins what readers of headers decode, into another address than the one that was looked at."""
 _USERNAME: Final = re.compile(rf"[\w.-]{{2,{LONGEST_USERNAME}}}")
 
 
 def is_email(text: str) -> bool:
-    """Whether mail could be sent there."""
-    return len(text) <= LONGEST_EMAIL and _EMAIL.fullmatch(text) is not None
+    """Whether mail could be sent there, and nobody could read another address out of it."""
+    plain = len(text) <= LONGEST_EMAIL and text.isprintable() and _ENCODED_WORD not in text
+    return plain and _EMAIL.fullmatch(text) is not None
 
 
 def is_username(text: str) -> bool:

@@ -7,13 +7,12 @@ from uuid import uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.accounts.names import is_email
 from gateway.queue.deferring import defer
 
 SEND_MAIL: Final = "send_mail"
 MAIL_QUEUE: Final = "mail"
 
-_ADDRESS: Final = re.compile(r"[^@\s\x00-\x1f\x7f<>,;:\"\\]+@[^@\s\x00-\x1f\x7f<>,;:\"\\]+")
-_LONGEST_ADDRESS: Final = 254
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]")
 
 
@@ -30,7 +29,7 @@ class Mail:
     text: str
 
     def __post_init__(self) -> None:
-        if len(self.to) > _LONGEST_ADDRESS or not _ADDRESS.fullmatch(self.to):
+        if not is_email(self.to):
             raise ValueError("A mail goes to exactly one address.")
         if _CONTROL.search(self.subject):
             raise ValueError("The subject of a mail is one line.")

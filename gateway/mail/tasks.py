@@ -1,6 +1,7 @@
 """Sends what was posted: the task `send_mail` of the worker."""
 
 from datetime import UTC, datetime
+from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
 from typing import Final
@@ -30,7 +31,7 @@ class Mailer:
             message = write_message(Mail(to=to, subject=subject, text=text), identifier=id, sender=self._sender)
         except ValueError as error:
             raise HopelessError(str(error)) from error
-        await self._transport.send(message)
+        await self._transport.send(message, to=to)
 
 
 def mail_task(mailer: Mailer) -> Task:
@@ -42,7 +43,9 @@ def write_message(mail: Mail, *, identifier: str, sender: str) -> EmailMessage:
     """The message of a mail. Raises ValueError where a header would not stay one line."""
     message = EmailMessage()
     message["From"] = sender
-    message["To"] = mail.to
+    # As an address, so that nothing is decoded or looked for in it.
+    mailbox, _, domain = mail.to.rpartition("@")
+    message["To"] = Address(username=mailbox, domain=domain)
     message["Subject"] = mail.subject
     message["Date"] = format_datetime(datetime.now(UTC))
     message["Message-ID"] = f"<{identifier}@{parseaddr(sender)[1].rpartition('@')[2]}>"

@@ -28,8 +28,8 @@ class NoMailServerError(Exception):
 class Transport(Protocol):
     """One way for mail to leave."""
 
-    async def send(self, message: EmailMessage) -> None:
-        """Hand a message over. Raises `HopelessError` where trying again cannot help."""
+    async def send(self, message: EmailMessage, *, to: str) -> None:
+        """Hand a message over to one address. Raises `HopelessError` where trying again cannot help."""
         ...
 
 
@@ -49,8 +49,8 @@ class SmtpTransport:
         self._password = unquote(address.password) if address.password else None
         self._timeout_s = timeout_s
 
-    async def send(self, message: EmailMessage) -> None:
-        """Hand a message over within the time-out.
+    async def send(self, message: EmailMessage, *, to: str) -> None:
+        """Hand a message over within the time-out; it goes to this address, whatever its header could be read as.
 
         Raises:
             HopelessError: The server refuses this message or its recipient for good.
@@ -62,6 +62,7 @@ class SmtpTransport:
             async with asyncio.timeout(self._timeout_s):
                 await aiosmtplib.send(
                     message,
+                    recipients=[to],
                     hostname=self._host,
                     port=self._port,
                     username=self._username,
@@ -86,8 +87,9 @@ class FolderTransport:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    async def send(self, message: EmailMessage) -> None:
+    async def send(self, message: EmailMessage, *, to: str) -> None:
         """Write a message, whole or not at all. Raises OSError where that cannot be done."""
+        del to
         await asyncio.to_thread(self._write, message)
 
     def _write(self, message: EmailMessage) -> None:
@@ -102,9 +104,9 @@ class FolderTransport:
 class NoTransport:
     """Mail cannot leave: it waits in the queue for a while, and then has failed."""
 
-    async def send(self, message: EmailMessage) -> None:
+    async def send(self, message: EmailMessage, *, to: str) -> None:
         """Raise NoMailServerError."""
-        del message
+        del message, to
         raise NoMailServerError
 
 

@@ -4,7 +4,9 @@ from gateway.accounts.names import check_names, is_email, is_login, is_username
 from gateway.errors import InvalidBodyError
 
 
-@pytest.mark.parametrize("email", ["ada@example.org", "a.b+c@sub.example.org", "é@exämple.org", "a@b.c"])
+@pytest.mark.parametrize(
+    "email", ["ada@example.org", "a.b+c@sub.example.org", "é@exämple.org", "a@b.c", "x=y?z@b.c", "x" * 64 + "@b.c"]
+)
 def test_an_email_has_a_mailbox_and_a_domain(email: str) -> None:
     assert is_email(email)
     assert is_login(email)
@@ -22,6 +24,21 @@ def test_an_email_has_a_mailbox_and_a_domain(email: str) -> None:
         "nul\x00@example.org",
         "<ada@example.org>",
         "a,b@example.org",
+        "a;b@example.org",
+        '"a"@example.org',
+        "a(b)@example.org",
+        "a@[192.0.2.1].org",
+        "a\u200bb@example.org",
+        "a\u202eb@example.org",
+        "a\u00a0b@example.org",
+        "a\ud800b@example.org",
+        ".a@example.org",
+        "a.@example.org",
+        "a..b@example.org",
+        "a@example..org",
+        "a@.example.org",
+        "=?utf-8?q?attacker=40evil.org=3e=00?=foo@company.com",
+        "foo@=?utf-8?q?evil.org=3e?=.company.com",
         "x" * 65 + "@example.org",
         "ada@" + "x" * 250 + ".org",
     ],

@@ -17,6 +17,8 @@ from gateway.settings import GatewaySettings
         "a@example.org, b@example.org",
         "a@example.org\r\nBcc: b@example.org",
         "A <a@example.org>",
+        "=?utf-8?q?attacker=40evil.org=3e=00?=foo@company.com",
+        "a\u200b@example.org",
         "a" * 250 + "@example.org",
     ],
 )

@@ -43,6 +43,7 @@ class Inbox:
 
     def __init__(self) -> None:
         self.messages: list[EmailMessage] = []
+        self.recipients: list[str] = []
         self.recipient_reply = "250 OK"
         self.data_reply = "250 OK"
 
@@ -57,6 +58,7 @@ class Inbox:
         message = message_from_bytes(envelope.content, policy=policy.default)
         assert isinstance(message, EmailMessage)
         self.messages.append(message)
+        self.recipients += envelope.rcpt_tos
         return self.data_reply
 
 
@@ -135,6 +137,34 @@ async def test_a_message_reaches_the_server_whole(serve: Callable[..., int], inb
     assert message["Message-ID"] == f"<{'a' * 32}@bonafide.example>"
     assert message["Auto-Submitted"] == "auto-generated"
     assert message.get_content().replace("\r\n", "\n") == MAIL.text
+
+
+@pytest.mark.parametrize("to", ["somebody@example.org", "a=40b=3e@example.org", "o'x+y{z}@example.org"])
+async def test_the_envelope_names_the_stored_address(serve: Callable[..., int], inbox: Inbox, to: str) -> None:
+    await send(SmtpTransport(f"smtp://127.0.0.1:{serve()}", timeout_s=10), Mail(to=to, subject="Hello", text="…"))
+    assert inbox.recipients == [to]
+    assert [one.addr_spec for one in inbox.messages[0]["To"].addresses] == [to]
+
+
+async def test_the_envelope_does_not_follow_what_a_header_can_be_read_as(
+    serve: Callable[..., int], inbox: Inbox
+) -> None:
+    message = write_message(MAIL, identifier="a" * 32, sender=SENDER)
+    del message["To"]
+    message["To"] = "=?utf-8?q?attacker=40evil.org=3e=00?=foo@company.com"
+    await SmtpTransport(f"smtp://127.0.0.1:{serve()}", timeout_s=10).send(message, to=MAIL.to)
+    assert inbox.recipients == [MAIL.to]
+
+
+async def test_an_address_that_could_be_read_as_another_is_never_sent_to(
+    serve: Callable[..., int], inbox: Inbox
+) -> None:
+    arguments = {"to": "=?utf-8?q?attacker=40evil.org=3e=00?=foo@company.com", "subject": "Hello", "text": "…"}
+    with pytest.raises(HopelessError):
+        await Mailer(SmtpTransport(f"smtp://127.0.0.1:{serve()}", timeout_s=10), sender=SENDER).send(
+            id="a" * 32, **arguments
+        )
+    assert inbox.recipients == []
 
 
 async def test_credentials_go_over_tls_that_the_server_upgrades_to(
