@@ -148,8 +148,16 @@ def _complete_operation(operation: Document, path: str, schemas: dict[str, Docum
         _complete_response(int(status), response, path, schemas, keyed=bool(operation.get("security")))
     sent: Document = operation.get("requestBody", {}).get("content", {}).get(_JSON, {})
     if sent:
+        _close(sent["schema"], schemas)
         sent.setdefault("example", example_of(sent["schema"], schemas, whole=False))
     operation["responses"] = dict(sorted(responses.items()))
+
+
+def _close(schema: Document, schemas: dict[str, Document]) -> None:
+    """Say that a body has no fields but its own: the others are refused."""
+    for one in (schema, *schema.get("oneOf", ()), *schema.get("allOf", ())):
+        if "$ref" in one:
+            schemas[one["$ref"].rpartition("/")[2]]["additionalProperties"] = False
 
 
 def _refused_with(operation: Document, path: str) -> set[int]:

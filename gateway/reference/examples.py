@@ -113,10 +113,10 @@ class _Maker:
             return next(one for one in given if one is not None)
         if name in _ABSENT and {"type": "null"} in schema.get("oneOf", []):
             return None
-        choices: list[Schema] = schema.get("oneOf") or schema.get("anyOf") or []
+        choices: list[Schema] = schema.get("oneOf") or schema.get("anyOf") or schema.get("allOf") or []
         chosen = next((one for one in choices if one and one.get("type") != "null"), None)
         if chosen is not None:
-            limits = {key: value for key, value in schema.items() if key not in {"oneOf", "anyOf"}}
+            limits = {key: value for key, value in schema.items() if key not in {"oneOf", "anyOf", "allOf"}}
             return self.make({**limits, **chosen}, name, depth)
         return self._of_type(schema, name, depth)
 

@@ -164,6 +164,7 @@ def overposts(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, An
         if body is None:
             continue
         (name,) = re.findall(r"#/components/schemas/(\w+)", str(body["schema"]))
+        assert schemas[name]["additionalProperties"] is False
         known = schemas[name]["properties"]
         for field in (*NOT_YOURS, *STATUSES):
             if field not in known:
