@@ -7,6 +7,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from gateway.accounts.service import replace_primary_key
+from gateway.db.engine import CONNECTING
 from gateway.db.tables import Account, ApiKey, table_of
 
 LOCAL_EMAIL: Final = "local@localhost"
@@ -24,7 +25,7 @@ async def ensure_local_key(database_url: str, *, rotate: bool = False) -> str | 
     Returns:
         The new key, which cannot be shown again; None where a living one exists and `rotate` is false.
     """
-    engine = create_async_engine(database_url, poolclass=NullPool, connect_args={"connect_timeout": 10})
+    engine = create_async_engine(database_url, poolclass=NullPool, hide_parameters=True, connect_args=dict(CONNECTING))
     try:
         async with engine.begin() as connection:
             await connection.execute(

@@ -12,6 +12,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import NullPool, create_engine, text
 
+from gateway.db.engine import CONNECTING
 from gateway.settings import GatewaySettings
 
 _ADVISORY_LOCK = 0x626F6E61
@@ -41,7 +42,7 @@ def migrate(database_url: str) -> None:
     Raises:
         sqlalchemy.exc.OperationalError: The database does not answer, or a lock was not granted in time.
     """
-    engine = create_engine(database_url, poolclass=NullPool, connect_args={"connect_timeout": 10})
+    engine = create_engine(database_url, poolclass=NullPool, hide_parameters=True, connect_args=dict(CONNECTING))
     try:
         with engine.connect() as connection:
             connection.execute(text(f"SET lock_timeout = '{_WAIT_FOR_TURN}'"))

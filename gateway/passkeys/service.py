@@ -102,7 +102,7 @@ class Passkeys:
         """
         if not name.isprintable():
             raise InvalidBodyError("The name is not printable.")
-        async with self._engine.begin() as connection:
+        async with transaction(self._engine) as connection:
             challenge = await take(connection, credential.response.client_data)
         if challenge is None or challenge.purpose != "register" or challenge.account_id != account_id:
             raise InvalidBodyError("The challenge is not known; begin anew.", code="invalid_passkey")

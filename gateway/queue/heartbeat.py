@@ -4,8 +4,9 @@ from typing import Final
 
 import psycopg
 
+from gateway.db.engine import CONNECTING
+
 _FRESH_S: Final = 20
-_CONNECT_TIMEOUT_S: Final = 5
 
 
 async def last_worker(conninfo: str) -> int:
@@ -35,8 +36,6 @@ async def is_beating(conninfo: str, *, after: int = 0) -> bool:
 
 
 async def _ask(conninfo: str, query: str, parameters: dict[str, int]) -> int:
-    async with await psycopg.AsyncConnection.connect(
-        conninfo, autocommit=True, connect_timeout=_CONNECT_TIMEOUT_S
-    ) as database:
+    async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True, **CONNECTING) as database:
         row = await (await database.execute(query.encode(), parameters)).fetchone()
     return 0 if row is None else row[0]

@@ -13,7 +13,7 @@ import structlog
 from procrastinate import App, PsycopgConnector
 from psycopg_pool import AsyncConnectionPool
 
-from gateway.db.engine import connection_string
+from gateway.db.engine import CONNECTING, connection_string
 from gateway.logs import WORKER_NAME
 from gateway.queue.tasks import PatientStrategy, Task
 from gateway.settings import GatewaySettings
@@ -22,7 +22,7 @@ HEARTBEAT_S: Final = 5.0
 
 _POLL_S: Final = 2.0
 """How late a job may be noticed whose time has come, or whose notification was lost."""
-_CONNECT_TIMEOUT_S: Final = 5
+_POOL_TIMEOUT_S: Final = 5
 _STATEMENT_TIMEOUT_MS: Final = 15_000
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 10.0
@@ -47,9 +47,9 @@ class Runner:
             conninfo=connection_string(settings.database_url.get_secret_value()),
             min_size=1,
             max_size=settings.worker_concurrency + 2,
-            timeout=_CONNECT_TIMEOUT_S,
+            timeout=_POOL_TIMEOUT_S,
             kwargs={
-                "connect_timeout": _CONNECT_TIMEOUT_S,
+                **CONNECTING,
                 "options": f"-c statement_timeout={_STATEMENT_TIMEOUT_MS} -c timezone=UTC",
             },
             pool_factory=AsyncConnectionPool,

@@ -11,7 +11,7 @@ from rich.console import Console
 from sqlalchemy import NullPool
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from gateway.db.engine import connection_string
+from gateway.db.engine import CONNECTING, connection_string
 from gateway.errors import GatewayError
 from scripts.stack.commands.settings import read_settings
 from scripts.stack.folder import DataFolder
@@ -21,7 +21,6 @@ Result = TypeVar("Result")
 
 EXIT_REFUSED: Final = 1
 EXIT_NO_DATABASE: Final = 4
-_CONNECT_TIMEOUT_S: Final = 10
 
 
 def database_url() -> str:
@@ -44,7 +43,7 @@ def with_engine(work: Callable[[AsyncEngine], Awaitable[Result]]) -> Result:
     """Do something with the database. Exits with 1 where it is refused and with 4 where the database is away."""
 
     async def run(url: str) -> Result:
-        engine = create_async_engine(url, poolclass=NullPool, connect_args={"connect_timeout": _CONNECT_TIMEOUT_S})
+        engine = create_async_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=dict(CONNECTING))
         try:
             return await work(engine)
         finally:
@@ -57,9 +56,7 @@ def with_connection(work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[Res
     """Read from the database, in one transaction that sees one state of it. Exits as `with_engine` does."""
 
     async def run(url: str) -> Result:
-        async with await psycopg.AsyncConnection.connect(
-            connection_string(url), connect_timeout=_CONNECT_TIMEOUT_S
-        ) as connection:
+        async with await psycopg.AsyncConnection.connect(connection_string(url), **CONNECTING) as connection:
             await connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
             await connection.set_read_only(True)
             return await work(connection)

@@ -81,3 +81,21 @@ async def test_anothers_passkey_cannot_be_added_again(owner: Owner) -> None:
     assert answer.json()["code"] == "passkey_taken"
     assert (await sign_in(owner.http, thief)).status_code == 401
     assert (await sign_in(owner.http, authenticator)).json()["account"]["email"] == EMAIL
+
+
+async def test_many_calls_with_keys_and_a_made_up_challenge_hold_up_nobody(owner: Owner) -> None:
+    """Each holds a connection for its key; one more for the challenge, and all would wait for each other."""
+    made = Authenticator().create(await owner.options() | {"challenge": "A" * 64})
+    headers = {"authorization": f"Bearer {owner.token}"}
+    async with asyncio.timeout(4):
+        answers = await asyncio.gather(
+            *(
+                owner.http.post(
+                    f"{BASE}/register/verify",
+                    headers=headers | {"idempotency-key": f"call-{number}"},
+                    json={"credential": made, "name": "Phone"},
+                )
+                for number in range(16)
+            )
+        )
+    assert {answer.json()["code"] for answer in answers} == {"invalid_passkey"}
