@@ -52,3 +52,23 @@ async def test_what_has_expired_goes_and_the_rest_stays(
         assert await Expiry(opened.pool).sweep() == 0
     for query in LEFT:
         assert await (await database.execute(query.encode())).fetchall() == [("new",)], query
+
+
+async def test_a_sweep_goes_on_until_nothing_is_left(
+    gateway_settings: GatewaySettings, database: psycopg.AsyncConnection[Any]
+) -> None:
+    await database.execute(
+        "INSERT INTO passkey_challenges (challenge, purpose, expires_at) "
+        "SELECT 'x', 'login', now() - interval '1 s' FROM generate_series(1, 25)"
+    )
+    async with open_database(gateway_settings) as opened:
+        assert await Expiry(opened.pool, batch=10, longest_s=0).sweep() == 10
+        assert await Expiry(opened.pool, batch=5).sweep() == 15
+
+
+async def test_what_expires_is_found_by_an_index(database: psycopg.AsyncConnection[Any]) -> None:
+    found = await (
+        await database.execute("SELECT tablename FROM pg_indexes WHERE indexdef LIKE '%(expires_at)'")
+    ).fetchall()
+    tables = {"idempotency_keys", "oidc_flows", "passkey_challenges", "refresh_tokens", "sessions", "sign_in_tickets"}
+    assert {name for (name,) in found} == tables

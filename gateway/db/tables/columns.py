@@ -26,9 +26,9 @@ def timestamp(name: str, *, required: bool = False) -> Column[datetime]:
     return Column(name, DateTime(timezone=True), nullable=not required, server_default=NOW if required else None)
 
 
-def moment(name: str) -> Column[datetime]:
+def moment(name: str, *, index: bool = False) -> Column[datetime]:
     """A point in time that must be given."""
-    return Column(name, DateTime(timezone=True), nullable=False)
+    return Column(name, DateTime(timezone=True), nullable=False, index=index or None)
 
 
 def digest(name: str = "digest", *, primary_key: bool = False, unique: bool = False) -> Column[bytes]:

@@ -22,7 +22,7 @@ class Session(SQLModel, table=True):
     address: str | None = Field(default=None, sa_type=Text)
     created_at: datetime | None = Field(default=None, sa_column=timestamp("created_at", required=True))
     last_used_at: datetime | None = Field(default=None, sa_column=timestamp("last_used_at", required=True))
-    expires_at: datetime = Field(sa_column=moment("expires_at"))
+    expires_at: datetime = Field(sa_column=moment("expires_at", index=True))
     closed_at: datetime | None = Field(default=None, sa_column=timestamp("closed_at"))
 
 
@@ -34,7 +34,7 @@ class RefreshToken(SQLModel, table=True):
     digest: bytes = Field(sa_column=digest(primary_key=True))
     session_id: UUID = Field(sa_column=owner("sessions.id", "session_id", index=True))
     created_at: datetime | None = Field(default=None, sa_column=timestamp("created_at", required=True))
-    expires_at: datetime = Field(sa_column=moment("expires_at"))
+    expires_at: datetime = Field(sa_column=moment("expires_at", index=True))
     used_at: datetime | None = Field(default=None, sa_column=timestamp("used_at"))
 
 
@@ -88,7 +88,7 @@ class PasskeyChallenge(SQLModel, table=True):
     challenge: bytes = Field(sa_column=Column("challenge", LargeBinary, nullable=False))
     account_id: UUID | None = Field(default=None, foreign_key="accounts.id", ondelete="CASCADE")
     purpose: str = Field(sa_type=Text)
-    expires_at: datetime = Field(sa_column=moment("expires_at"))
+    expires_at: datetime = Field(sa_column=moment("expires_at", index=True))
 
 
 class OidcFlow(SQLModel, table=True):
@@ -103,7 +103,7 @@ class OidcFlow(SQLModel, table=True):
     return_to: str | None = Field(default=None, sa_type=Text)
     challenge: str | None = Field(default=None, sa_type=Text)
     created_at: datetime | None = Field(default=None, sa_column=timestamp("created_at", required=True))
-    expires_at: datetime = Field(sa_column=moment("expires_at"))
+    expires_at: datetime = Field(sa_column=moment("expires_at", index=True))
 
 
 class SignInTicket(SQLModel, table=True):
@@ -117,4 +117,4 @@ class SignInTicket(SQLModel, table=True):
     email: str | None = Field(default=None, sa_type=Text)
     email_verified: bool
     challenge: str = Field(sa_type=Text)
-    expires_at: datetime = Field(sa_column=moment("expires_at"))
+    expires_at: datetime = Field(sa_column=moment("expires_at", index=True))

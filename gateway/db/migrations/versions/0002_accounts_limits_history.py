@@ -37,11 +37,16 @@ UPDATE accounts SET
 """
 
 MOVE_COUNTS = """
-INSERT INTO meters (subject_id, day, charged, total, arrival_at)
-SELECT u.account_id, max(u.day), (array_agg(u.charged ORDER BY u.day DESC))[1], sum(u.charged),
-    coalesce(max(b.arrival_at), 'epoch')
-FROM usage_days u LEFT JOIN bursts b ON b.account_id = u.account_id
-GROUP BY u.account_id;
+INSERT INTO meters (subject_id, day, charged, bytes, total, arrival_at)
+SELECT u.account_id, u.day, u.charged, coalesce(d.bytes, 0), u.total, coalesce(b.arrival_at, 'epoch')
+FROM (
+    SELECT account_id, max(day) AS day, (array_agg(charged ORDER BY day DESC))[1] AS charged, sum(charged) AS total
+    FROM usage_days GROUP BY account_id
+) u
+LEFT JOIN bursts b ON b.account_id = u.account_id
+LEFT JOIN (
+    SELECT account_id, charged_on, sum(size_bytes) AS bytes FROM detections WHERE status <> 'failed' GROUP BY 1, 2
+) d ON d.account_id = u.account_id AND d.charged_on = u.day;
 INSERT INTO detection_days (account_id, day, modality, key_id, succeeded, failed, fake, verdict_real, verdict_fake,
     verdict_uncertain, charged, bytes)
 SELECT account_id, charged_on, modality, coalesce(key_id, '00000000-0000-0000-0000-000000000000'),
@@ -270,6 +275,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("digest"),
     )
     op.create_index(("ix_refresh_tokens_session_id"), "refresh_tokens", ["session_id"], unique=False)
+    for table in ("oidc_flows", "passkey_challenges", "refresh_tokens", "sessions", "sign_in_tickets"):
+        op.create_index(f"ix_{table}_expires_at", table, ["expires_at"], unique=False)
     op.execute(
         """
         INSERT INTO plans (name, title, daily_limit, burst_limit, burst_period_s)
