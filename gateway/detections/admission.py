@@ -17,7 +17,7 @@ from gateway.db.batches import Batches
 from gateway.db.engine import Pool
 from gateway.detections.client import BentoAnswer
 from gateway.detections.intake import Upload
-from gateway.detections.statements import ADMIT, FAIL, HOW_CLOSED, SETTLE, SWEEP
+from gateway.detections.statements import ADMIT, FAIL, HOW_CLOSED, IS_CLAIMED, SETTLE, SWEEP
 from gateway.errors import (
     AccountSuspendedError,
     AddressNotAllowedError,
@@ -35,6 +35,7 @@ from gateway.errors import (
     QuotaExceededError,
 )
 from gateway.limits.allowance import Allowance, read_allowance
+from gateway.limits.refusals import KEY_BYTES, KEY_QUOTA
 
 _SETTLE_TRIES: Final = 4
 _SETTLE_BACKOFF_S: Final = 0.2
@@ -139,14 +140,15 @@ class Admission:
         Raises:
             psycopg.OperationalError: As from `settle`.
         """
-        parameters = {
-            "id": admitted.id,
-            "attempt": admitted.attempt,
-            "code": error.code,
-            "message": error.message,
-        }
+        parameters = {"id": admitted.id, "attempt": admitted.attempt, "code": error.code, "message": error.message}
         await self._close(FAIL, parameters)
         return refunded(admitted)
+
+    async def is_claimed(self, account_id: UUID, idempotency_key: str) -> bool:
+        """Whether this key led to a detection already, so that the same call under it is answered and not charged."""
+        async with self._pool.connection() as database:
+            row = await (await database.execute(IS_CLAIMED, (account_id, idempotency_key))).fetchone()
+        return bool(row and row[0])
 
     async def sweep(self) -> int:
         """Close, as failed and refunded, what is overdue because its process died; returns how many."""
@@ -271,10 +273,6 @@ def _read_admission(order: Order, attempt: UUID, row: TupleRow) -> Admitted | Re
     return Refused(error=_refusal(outcome, order, allowance), allowance=allowance)
 
 
-_KEY_QUOTA: Final = "The daily limit of this key is used up; it is reset at 00:00 UTC."
-_KEY_BYTES: Final = "The daily limit of bytes of this key is used up; it is reset at 00:00 UTC."
-
-
 def _refusal(outcome: str, order: Order, allowance: Allowance) -> GatewayError:
     """The error for what the function `admit` says."""
     tomorrow = allowance.seconds_to_reset
@@ -288,9 +286,9 @@ def _refusal(outcome: str, order: Order, allowance: Allowance) -> GatewayError:
         "mismatch": IdempotencyMismatchError(),
         "in_progress": IdempotencyInProgressError(retry_after_s=1),
         "daily": QuotaExceededError(retry_after_s=tomorrow),
-        "key_daily": QuotaExceededError(_KEY_QUOTA, retry_after_s=tomorrow),
+        "key_daily": QuotaExceededError(KEY_QUOTA, retry_after_s=tomorrow),
         "bytes": BytesExceededError(retry_after_s=tomorrow),
-        "key_bytes": BytesExceededError(_KEY_BYTES, retry_after_s=tomorrow),
+        "key_bytes": BytesExceededError(KEY_BYTES, retry_after_s=tomorrow),
         "concurrent": ConcurrencyExceededError(retry_after_s=1),
         "burst": BurstExceededError(retry_after_s=burst.seconds_to_slot if burst else 1),
         "key_burst": BurstExceededError(retry_after_s=burst.seconds_to_slot if burst else 1),

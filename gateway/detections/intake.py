@@ -7,6 +7,7 @@ import asyncio
 import errno
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from multipart import (
@@ -32,6 +33,9 @@ from gateway.settings import MEDIA_MODALITIES, MIB, GatewaySettings
 
 _PARTS: Final = 16
 _FORM_OVERHEAD: Final = 64 * 1024
+
+Authorise = Callable[[int, int], Awaitable[object]]
+LetIn = Callable[[int], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +66,7 @@ class Intake:
         content_type: str,
         content_length: int | None,
         modality: Modality | None,
-        authorise: Callable[[], Awaitable[object]],
+        authorise: Authorise,
         file_field: str = "file",
         models: ModelChoice = ANY_MODEL,
     ) -> Upload:
@@ -70,7 +74,8 @@ class Intake:
 
         `models` says what the name of a model in the form means.
 
-        `authorise` is awaited before anything is written to disk, so that only known callers can fill it.
+        `authorise` is awaited before anything is written to disk, so that only callers who may can fill it. It is told
+        how many bytes the file has at least, and what judging it counts against the daily limit at least.
 
         Raises:
             RequestError: The body is no such form, or the file is empty, too large or of another kind.
@@ -92,7 +97,7 @@ class Intake:
         )
         try:
             async with asyncio.timeout(self._settings.upload_timeout_s):
-                await self._parse(form, body, boundary, authorise)
+                await self._parse(form, body, boundary, partial(self._let_in, authorise, form, content_length or 0))
                 return await self._conclude(form)
         except BaseException as error:
             await form.writer.discard()
@@ -106,9 +111,12 @@ class Intake:
                 raise InvalidBodyError("The multipart body is malformed or incomplete.") from error
             raise
 
-    async def _parse(
-        self, form: Form, body: RequestBody, boundary: str, authorise: Callable[[], Awaitable[object]]
-    ) -> None:
+    async def _let_in(self, authorise: Authorise, form: Form, announced: int, arrived: int) -> None:
+        # A file for which a verdict is repeated may cost less, but whether there is one tells only its digest.
+        charge = self._settings.reuse_charge if form.reuse else 1
+        await authorise(max(announced - _FORM_OVERHEAD, arrived), charge)
+
+    async def _parse(self, form: Form, body: RequestBody, boundary: str, let_in: LetIn) -> None:
         with PushMultipartParser(boundary, max_segment_count=_PARTS) as parser:
             while not body.complete:
                 chunk = await body.next()
@@ -120,11 +128,11 @@ class Intake:
                     elif event is None:
                         form.end()
                     elif form.in_file:
-                        await self._take(form, event, authorise)
+                        await self._take(form, event, let_in)
                     else:
                         form.add(event)
 
-    async def _take(self, form: Form, chunk: bytes, authorise: Callable[[], Awaitable[object]]) -> None:
+    async def _take(self, form: Form, chunk: bytes, let_in: LetIn) -> None:
         if form.sniffed is None:
             form.head += chunk[: SNIFFED_BYTES - len(form.head)]
             if len(form.head) >= SNIFFED_BYTES:
@@ -134,7 +142,7 @@ class Intake:
             raise self._too_large(modality)
         if not form.writer.keep(chunk):
             if not form.writer.spooled:
-                await authorise()
+                await let_in(form.writer.size + len(chunk))
             await form.writer.spool(chunk)
 
     async def accept(self, data: bytes, *, modality: Modality, filename: str, model: str | None) -> Upload:

@@ -17,6 +17,7 @@ from gateway.detections.service import Detections, Outcome
 from gateway.errors import AuthenticationError, ClientGoneError, GatewayError
 from gateway.idempotency.headers import note_replay, read_idempotency_key
 from gateway.limits.headers import note_allowance
+from gateway.limits.refusals import refuse_over_limit
 from gateway.models.service import Models
 from gateway.rendering import request_id_of
 
@@ -55,7 +56,7 @@ class Reception:
                 content_type=request.headers.get("content-type", ""),
                 content_length=request.content_length,
                 modality=modality,
-                authorise=partial(self._guard.identify, request),
+                authorise=partial(self._authorise, request),
                 file_field=file_field,
                 models=models,
             )
@@ -84,6 +85,19 @@ class Reception:
         credentials = await self._guard.credentials(request)
         upload = await self._intake.accept(data, modality=modality, filename=filename, model=model)
         return await self._judge(request, credentials, upload, channel)
+
+    async def _authorise(self, request: Request[Any, Any, Any], size: int, charge: int) -> None:
+        """Let in a large medium of a known caller who has room for it; nothing is charged yet.
+
+        A repeated call may get its first answer, which needs no room: whether it is the same tells only its digest.
+
+        Raises:
+            GatewayError: The caller is not known, or what it may use today is used up.
+        """
+        caller = await self._guard.identify(request)
+        key = read_idempotency_key(request)
+        if key is None or not await self._detections.is_claimed(caller.account_id, key):
+            refuse_over_limit(caller.allowance, size=size, charge=charge)
 
     async def _judge(
         self, request: Request[Any, Any, Any], credentials: Credentials, upload: Upload, channel: str

@@ -83,6 +83,10 @@ class Detections:
         task.add_done_callback(self._in_flight.discard)
         return await asyncio.shield(task)
 
+    async def is_claimed(self, account_id: UUID, idempotency_key: str) -> bool:
+        """Whether an account's idempotency key led to a detection already."""
+        return await self._admission.is_claimed(account_id, idempotency_key)
+
     async def drain(self) -> None:
         """Wait for what is in flight; after the time-out, close the rest as failed and refunded."""
         if not self._in_flight:

@@ -47,4 +47,6 @@ HOW_CLOSED: Final[LiteralString] = (
     "SELECT status, settled_at, number FROM detections WHERE id = %(id)s AND attempt = %(attempt)s"
 )
 
+IS_CLAIMED: Final[LiteralString] = "SELECT (find_claim(%s::uuid, %s)).detection_id IS NOT NULL"
+
 SWEEP: Final[LiteralString] = "SELECT sweep_detections(500)"
