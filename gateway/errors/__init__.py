@@ -1,0 +1,138 @@
+"""Every way the gateway refuses or fails. The class docstring is the default message; renderers are in `rendering`.
+
+GatewayError
+├── RequestError (400)            the call is at fault
+│   ├── InvalidHostError · InvalidBodyError · InvalidCursorError · SpentTokenError
+│   ├── MissingFileError · EmptyFileError · UnreadableMediaError
+│   ├── ConflictError (409)
+│   │   └── EmailTakenError · UsernameTakenError · LastAdminError · NoPasswordError · IdempotencyInProgressError
+│   ├── IdempotencyMismatchError (422)
+│   ├── NotFoundError (404) · MethodNotAllowedError (405)
+│   ├── MediaTooLargeError (413) · UnsupportedMediaError (415)
+│   └── ClientGoneError (499)     nobody reads this one; it is for the log
+├── AuthenticationError (401)     who calls is not known
+│   ├── MissingKeyError · InvalidKeyError · InvalidTokenError · WrongPasswordError
+│   └── InvalidPasskeyError · SignInRefusedError
+├── ForbiddenError (403)          who calls is known, and may not do this
+│   ├── AccountSuspendedError · EmailUnverifiedError · StaleSignInError · MissingScopeError
+│   └── AddressNotAllowedError · ModelNotAllowedError
+├── LimitError (429)              the account or the key has used what it may
+│   ├── QuotaExceededError · BytesExceededError · BurstExceededError · ConcurrencyExceededError
+│   └── TooManyAttemptsError      of signing in
+└── FailureError (500)            we are at fault; what was charged is refunded
+    ├── UnavailableError (503)
+    │   └── InferenceUnavailableError · DatabaseUnavailableError · IssuerUnavailableError · OverloadedError
+    └── DeadlineExceededError (504)
+"""
+
+from gateway.errors.authentication import (
+    AuthenticationError,
+    InvalidKeyError,
+    InvalidPasskeyError,
+    InvalidTokenError,
+    MissingKeyError,
+    SignInRefusedError,
+    WrongPasswordError,
+)
+from gateway.errors.failures import (
+    DatabaseUnavailableError,
+    DeadlineExceededError,
+    FailureError,
+    InferenceUnavailableError,
+    IssuerUnavailableError,
+    OverloadedError,
+    UnavailableError,
+)
+from gateway.errors.limits import (
+    BurstExceededError,
+    BytesExceededError,
+    ConcurrencyExceededError,
+    LimitError,
+    QuotaExceededError,
+    TooManyAttemptsError,
+)
+from gateway.errors.permission import (
+    AccountSuspendedError,
+    AddressNotAllowedError,
+    EmailUnverifiedError,
+    ForbiddenError,
+    MissingScopeError,
+    ModelNotAllowedError,
+    StaleSignInError,
+)
+from gateway.errors.requests import (
+    ClientGoneError,
+    ConflictError,
+    EmailTakenError,
+    EmptyFileError,
+    IdempotencyInProgressError,
+    IdempotencyMismatchError,
+    InvalidBodyError,
+    InvalidCursorError,
+    InvalidHostError,
+    LastAdminError,
+    MediaTooLargeError,
+    MethodNotAllowedError,
+    MissingFileError,
+    NoPasswordError,
+    NotFoundError,
+    RequestError,
+    SpentTokenError,
+    UnreadableMediaError,
+    UnsupportedMediaError,
+    UsernameTakenError,
+)
+from gateway.errors.root import (
+    GatewayError,
+)
+
+__all__ = [
+    "AccountSuspendedError",
+    "AddressNotAllowedError",
+    "AuthenticationError",
+    "BurstExceededError",
+    "BytesExceededError",
+    "ClientGoneError",
+    "ConcurrencyExceededError",
+    "ConflictError",
+    "DatabaseUnavailableError",
+    "DeadlineExceededError",
+    "EmailTakenError",
+    "EmailUnverifiedError",
+    "EmptyFileError",
+    "FailureError",
+    "ForbiddenError",
+    "GatewayError",
+    "IdempotencyInProgressError",
+    "IdempotencyMismatchError",
+    "InferenceUnavailableError",
+    "InvalidBodyError",
+    "InvalidCursorError",
+    "InvalidHostError",
+    "InvalidKeyError",
+    "InvalidPasskeyError",
+    "InvalidTokenError",
+    "IssuerUnavailableError",
+    "LastAdminError",
+    "LimitError",
+    "MediaTooLargeError",
+    "MethodNotAllowedError",
+    "MissingFileError",
+    "MissingKeyError",
+    "MissingScopeError",
+    "ModelNotAllowedError",
+    "NoPasswordError",
+    "NotFoundError",
+    "OverloadedError",
+    "QuotaExceededError",
+    "RequestError",
+    "SignInRefusedError",
+    "SpentTokenError",
+    "StaleSignInError",
+    "TooManyAttemptsError",
+    "UnavailableError",
+    "UnreadableMediaError",
+    "UnsupportedMediaError",
+    "UsernameTakenError",
+    "WrongPasswordError",
+]
