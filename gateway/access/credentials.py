@@ -7,7 +7,7 @@ from uuid import UUID
 
 from litestar.connection import ASGIConnection
 
-from gateway.access.tokens import ISSUER, read_access_token, unverified_issuer
+from gateway.access.tokens import ISSUER, read_access_token, signed_in_at, unverified_issuer
 from gateway.errors import InvalidTokenError, MissingKeyError
 from gateway.keys.secrets import MARK, digest_key
 
@@ -17,19 +17,22 @@ _LONGEST: Final = 8192
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """Exactly one of them is set: SHA-256 of a key, a session, or an account that an outside issuer vouches for."""
+    """Exactly one of three is set: SHA-256 of a key, a session, or a subject that an outside issuer vouches for."""
 
     key_digest: bytes | None = None
     session_id: UUID | None = None
-    account_id: UUID | None = None
+    issuer: str | None = None
+    subject: str | None = None
     address: str | None = None
+    signed_in_at: float | None = None
+    """When an outside issuer saw its user, in seconds since 1970, as far as its token says so."""
 
 
 class Issuers(Protocol):
     """The outside issuers whose tokens are accepted."""
 
-    async def account_of(self, issuer: str, token: str) -> UUID:
-        """The account of a token's subject, made on first sight. Raises InvalidTokenError or UnavailableError."""
+    async def subject_of(self, issuer: str, token: str) -> str:
+        """A token's subject, who is made an account on first sight. Raises InvalidTokenError or UnavailableError."""
         ...
 
 
@@ -62,7 +65,8 @@ class CredentialReader:
             raise InvalidTokenError
         issuer = unverified_issuer(secret)
         if issuer is not None and issuer != ISSUER:
-            return Credentials(account_id=await self._issuers.account_of(issuer, secret), address=address)
+            subject = await self._issuers.subject_of(issuer, secret)
+            return Credentials(issuer=issuer, subject=subject, address=address, signed_in_at=signed_in_at(secret))
         return Credentials(session_id=read_access_token(secret, key=self._token_key).session_id, address=address)
 
 

@@ -5,8 +5,10 @@ the caller as `request.user`. Detections do not: theirs are checked by the state
 """
 
 import ipaddress
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final, LiteralString
 from uuid import UUID
 
@@ -24,20 +26,25 @@ from gateway.errors import (
     InvalidKeyError,
     InvalidTokenError,
     MissingScopeError,
+    StaleSignInError,
 )
 from gateway.keys.last_use import LastUse
 from gateway.limits.allowance import ALLOWANCE_COLUMNS, Allowance, read_allowance
 from gateway.limits.headers import note_allowance
 
 SUPER_ADMIN: Final = "super_admin"
+FRESH: Final = timedelta(minutes=10)
+"""How long somebody who signed in is taken to be there still."""
+_CLOCKS_DIFFER_S: Final = 60
 
 _IDENTIFY: Final[LiteralString] = f"""
     SELECT c.account_id, c.key_id, c.session_id, c.number, c.email, c.username, c.role, c.status, c.scopes,
         c.allowed_addresses, {ALLOWANCE_COLUMNS}
-    FROM find_caller(%(key_digest)s::bytea, %(session_id)s::uuid, %(account_id)s::uuid) c
+    FROM find_caller(%(key_digest)s::bytea, %(session_id)s::uuid, %(issuer)s::text, %(subject)s::text) c
     LEFT JOIN meters m ON m.subject_id = c.account_id
     LEFT JOIN meters k ON k.subject_id = c.key_meter_id
 """  # noqa: S608 - The inserted text is a constant list of columns.
+_RECENT: Final[LiteralString] = "SELECT 1 FROM sessions WHERE id = %s AND created_at > now() - %s::interval"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +52,8 @@ class Caller:
     """The account behind a request and what it may still use.
 
     One of `key_id` and `session_id` tells how it signed in; neither is set for a user of an outside issuer. `scopes`
-    is None where the caller may do whatever the account may. `number` is the account's id for clients of contract B.
+    is None where the caller may do whatever the account may. `signed_in_at` is what an outside issuer says, see
+    `Credentials`. `number` is the account's id for clients of contract B.
     """
 
     account_id: UUID
@@ -57,6 +65,7 @@ class Caller:
     session_id: UUID | None
     scopes: frozenset[str] | None
     address: str | None
+    signed_in_at: float | None
     allowance: Allowance
 
     @property
@@ -88,7 +97,8 @@ class Guard:
         parameters = {
             "key_digest": credentials.key_digest,
             "session_id": credentials.session_id,
-            "account_id": credentials.account_id,
+            "issuer": credentials.issuer,
+            "subject": credentials.subject,
         }
         async with self._pool.connection() as database:
             row = await (await database.execute(_IDENTIFY, parameters)).fetchone()
@@ -111,6 +121,7 @@ class Guard:
             role=row[6],
             scopes=None if scopes is None else frozenset(scopes),
             address=credentials.address,
+            signed_in_at=credentials.signed_in_at,
             allowance=allowance,
         )
         if addresses is not None and not _within(credentials.address, addresses):
@@ -119,6 +130,18 @@ class Guard:
             raise MissingScopeError(f"This key lacks the scope `{scope}`.")
         self._last_use.note(key_id=caller.key_id, session_id=caller.session_id)
         return caller
+
+    async def is_fresh(self, caller: Caller, within: timedelta) -> bool:
+        """Whether somebody has just signed in: a session that began, or an outside token that was given, so recently.
+
+        A key never is.
+        """
+        if caller.session_id is not None:
+            async with self._pool.connection() as database:
+                return await (await database.execute(_RECENT, (caller.session_id, within))).fetchone() is not None
+        if caller.key_id is not None or caller.signed_in_at is None:
+            return False
+        return -_CLOCKS_DIFFER_S <= time.time() - caller.signed_in_at < within.total_seconds()
 
 
 def require(
@@ -129,6 +152,24 @@ def require(
     async def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
         keeper: Guard = connection.app.state["guard"]
         connection.scope["user"] = await keeper.identify(connection, scope)
+
+    return guard
+
+
+async def is_fresh(connection: ASGIConnection[Any, Any, Any, Any], within: timedelta = FRESH) -> bool:
+    """Whether the caller, who passed `require` before, has just signed in."""
+    keeper: Guard = connection.app.state["guard"]
+    return await keeper.is_fresh(connection.user, within)
+
+
+def require_fresh(
+    within: timedelta = FRESH,
+) -> Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Awaitable[None]]:
+    """A guard, after `require`, for what gives somebody a lasting way in: it takes no key and no session left open."""
+
+    async def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+        if not await is_fresh(connection, within):
+            raise StaleSignInError("Sign in anew for this: it needs a session that has just begun, and takes no key.")
 
     return guard
 

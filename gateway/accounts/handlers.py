@@ -10,7 +10,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Body, PathParameter, QueryParameter
 from litestar.response import Stream
 
-from gateway.access.guard import Caller, require
+from gateway.access.guard import Caller, is_fresh, require
 from gateway.access.scopes import ACCOUNT
 from gateway.accounts.export import AccountExport
 from gateway.accounts.profiles import Profiles
@@ -66,12 +66,13 @@ async def delete_account(
 ) -> None:
     """Delete the account: its keys and sessions are dead at once, its e-mail and username free. Export it first.
 
-    It takes the password, or a session that began in the last ten minutes.
+    It takes the password, or a session that began, or a token of an outside issuer that was given, in the last ten
+    minutes.
     """
     await profiles.delete(
         request.user.account_id,
         password=None if data is None else data.password,
-        session_id=request.user.session_id,
+        fresh=await is_fresh(request),
         actor=actor_of(request),
     )
 

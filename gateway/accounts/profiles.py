@@ -1,10 +1,9 @@
 """What an account sees and changes of itself: its profile, its username, its end."""
 
-from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -13,13 +12,10 @@ from gateway.accounts.names import check_names
 from gateway.accounts.schemas import AccountView
 from gateway.accounts.service import Accounts, taken
 from gateway.audit.service import Act, Actor, record
-from gateway.db.tables import Account, Session, table_of
+from gateway.db.tables import Account, table_of
 from gateway.errors import NotFoundError, StaleSignInError
 
 _ACCOUNTS: Final[Any] = table_of(Account)
-_SESSIONS: Final[Any] = table_of(Session)
-
-_FRESH: Final = timedelta(minutes=10)
 
 
 class Profiles:
@@ -61,8 +57,8 @@ class Profiles:
             await record(connection, act)
             return await _read(connection, account_id)
 
-    async def delete(self, account_id: UUID, *, password: str | None, session_id: UUID | None, actor: Actor) -> None:
-        """Delete an account whose owner is there: by the password, or by a session that has just begun.
+    async def delete(self, account_id: UUID, *, password: str | None, fresh: bool, actor: Actor) -> None:
+        """Delete an account whose owner is there: by the password, or because of having just signed in (`fresh`).
 
         Raises:
             StaleSignInError: There is neither.
@@ -71,15 +67,10 @@ class Profiles:
         """
         if password is not None:
             await self._accounts.confirm(account_id, password, actor=actor)
+        elif not fresh:
+            raise StaleSignInError
         async with self._engine.begin() as connection:
-            if password is None and not await _is_fresh(connection, session_id):
-                raise StaleSignInError
             await delete_account(connection, account_id, actor=actor)
-
-
-async def _is_fresh(connection: AsyncConnection, session_id: UUID | None) -> bool:
-    recent = (_SESSIONS.c.id == session_id) & (_SESSIONS.c.created_at > func.now() - _FRESH)
-    return await connection.scalar(select(_SESSIONS.c.id).where(recent)) is not None
 
 
 async def _read(connection: AsyncConnection, account_id: UUID) -> AccountView:

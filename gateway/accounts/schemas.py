@@ -86,7 +86,7 @@ class AccountUpdate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AccountDeletion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The password; not needed by a session that began in the last ten minutes."""
+    """The password; not needed by who signed in during the last ten minutes."""
 
     password: Password | None = None
 

@@ -7,7 +7,7 @@ from litestar import Request, Router, post
 from litestar.di import NamedDependency
 from litestar.params import Body
 
-from gateway.access.guard import Caller, require
+from gateway.access.guard import FRESH, Caller, require, require_fresh
 from gateway.access.scopes import ACCOUNT
 from gateway.accounts.names import LONGEST_EMAIL
 from gateway.accounts.profiles import Profiles
@@ -16,6 +16,7 @@ from gateway.audit.service import actor_of
 from gateway.compat.refusals import READING, SIGNING_IN
 from gateway.compat.sign_in import LIFETIME, LoginAnswer, login_answer
 from gateway.limits.addresses import limit_by_address
+from gateway.passkeys.challenges import LIFETIME as CHALLENGE_LIFETIME
 from gateway.passkeys.schemas import CreationOptions, PasskeyView, Registration, RequestOptions, SignIn
 from gateway.passkeys.service import Passkeys
 from gateway.passkeys.sign_in import PasskeySignIn
@@ -56,12 +57,12 @@ class PasskeyAnswer(msgspec.Struct, frozen=True, kw_only=True):
     "/register",
     summary="Begin to add a passkey",
     status_code=200,
-    guards=[require(ACCOUNT)],
+    guards=[require(ACCOUNT), require_fresh()],
     security=KEYED,
     responses=READING,
 )
 async def begin_registration(request: Request[Caller, Any, Any], passkeys: NamedDependency[Passkeys]) -> CreationAnswer:
-    """Ask what a new passkey has to be made of."""
+    """Ask what a new passkey has to be made of. It takes a sign-in of the last ten minutes, and no key."""
     return CreationAnswer(options=await passkeys.begin(request.user.account_id))
 
 
@@ -69,7 +70,7 @@ async def begin_registration(request: Request[Caller, Any, Any], passkeys: Named
     "/register/verify",
     summary="Add a passkey",
     status_code=200,
-    guards=[require(ACCOUNT)],
+    guards=[require(ACCOUNT), require_fresh(FRESH + CHALLENGE_LIFETIME)],
     security=KEYED,
     responses=READING,
 )

@@ -9,7 +9,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Body, PathParameter, QueryParameter
 from litestar.response import Redirect
 
-from gateway.access.guard import Caller, require
+from gateway.access.guard import Caller, require, require_fresh
 from gateway.access.scopes import ACCOUNT
 from gateway.accounts.identities import Identities
 from gateway.accounts.schemas import LoginAnswer
@@ -34,7 +34,7 @@ _PROBLEMS: Final = {
     for status, description in {
         400: "A parameter or the body is at fault.",
         401: "The provider or we did not confirm the sign-in, or no valid access token or key.",
-        403: "The account is suspended, or the key lacks the scope `account`.",
+        403: "The account may not, the key lacks the scope `account`, or a sign-in just now is needed; see `code`.",
         404: "There is no such provider or identity.",
         409: "The identity or its e-mail belongs to another account, or it is the last way in; `code` says which.",
         429: "Too many sign-ins were begun from this address; see Retry-After.",
@@ -162,14 +162,23 @@ async def list_identities(
     )
 
 
-@post("/", summary="Link an identity", status_code=204, responses=_refusals(400, 401, 403, 409))
+@post(
+    "/",
+    summary="Link an identity",
+    status_code=204,
+    guards=[require_fresh()],
+    responses=_refusals(400, 401, 403, 409),
+)
 async def link_identity(
     request: Call,
     data: Annotated[Redemption, Body()],
     identities: NamedDependency[Identities],
     outside_sign_in: NamedDependency[OutsideSignIn],
 ) -> None:
-    """Link whom the provider vouched for to the account that is signed in; from then on one can sign in there too."""
+    """Link whom the provider vouched for to the account that is signed in; from then on one can sign in there too.
+
+    It takes a sign-in of the last ten minutes, and no key.
+    """
     person = await outside_sign_in.redeem(data.code, data.verifier)
     await identities.link(person, request.user.account_id, actor=actor_of(request))
 

@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Body, PathParameter
 
-from gateway.access.guard import Caller, require
+from gateway.access.guard import FRESH, Caller, require, require_fresh
 from gateway.access.scopes import ACCOUNT
 from gateway.accounts.profiles import Profiles
 from gateway.accounts.schemas import LoginAnswer
@@ -17,6 +17,7 @@ from gateway.accounts.sign_in_handlers import login_answer
 from gateway.audit.service import actor_of
 from gateway.idempotency.handlers import idempotent
 from gateway.limits.addresses import limit_by_address
+from gateway.passkeys.challenges import LIFETIME
 from gateway.passkeys.schemas import (
     CreationOptions,
     Hint,
@@ -40,7 +41,7 @@ _PROBLEMS: Final = {
     for status, description in {
         400: "The body is at fault, or the passkey could not be verified.",
         401: "No valid access token or key, or the passkey is not accepted.",
-        403: "The account is suspended, its e-mail not verified, or the key lacks the scope `account`.",
+        403: "The account may not, the key lacks the scope `account`, or a sign-in just now is needed; see `code`.",
         404: "The account has no such passkey.",
         409: "This cannot be done as things stand; `code` says why.",
         429: "Too many attempts; see Retry-After.",
@@ -58,13 +59,24 @@ async def list_passkeys(request: Call, passkeys: NamedDependency[Passkeys]) -> P
     return await passkeys.list(request.user.account_id)
 
 
-@post("/register", summary="Begin to add a passkey", status_code=200, responses=_refusals(401, 403, 409))
+@post(
+    "/register",
+    summary="Begin to add a passkey",
+    status_code=200,
+    guards=[require_fresh()],
+    responses=_refusals(401, 403, 409),
+)
 async def begin_registration(request: Call, passkeys: NamedDependency[Passkeys]) -> CreationOptions:
-    """Ask for the options of `navigator.credentials.create()`."""
+    """Ask for the options of `navigator.credentials.create()`, within ten minutes of signing in; a key may not."""
     return await passkeys.begin(request.user.account_id)
 
 
-@post("/register/verify", summary="Add a passkey", responses=_refusals(400, 401, 403, 409))
+@post(
+    "/register/verify",
+    summary="Add a passkey",
+    guards=[require_fresh(FRESH + LIFETIME)],
+    responses=_refusals(400, 401, 403, 409),
+)
 @idempotent
 async def finish_registration(
     request: Call, data: Annotated[Registration, Body()], passkeys: NamedDependency[Passkeys]
