@@ -17,15 +17,20 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _MOST_AT_ONCE = 64
-_MOST_WAITING = 2048
 _RETRY_AFTER_S = 2
 
 
 class Batches(Generic[Item, Result]):
-    """Runs items through `run`, which answers one result for each item, in their order, or fails as a whole."""
+    """Runs items through `run`, which answers one result for each item, in their order, or fails as a whole.
 
-    def __init__(self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]]) -> None:
+    `most_waiting`: more are refused; None where whoever brings the items limits them already.
+    """
+
+    def __init__(
+        self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]], *, most_waiting: int | None = None
+    ) -> None:
         self._run = run
+        self._most_waiting = most_waiting
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._runner: asyncio.Task[None] | None = None
 
@@ -34,9 +39,10 @@ class Batches(Generic[Item, Result]):
 
         Raises:
             OverloadedError: Too many wait already.
+            CancelledError: What runs the batches was cancelled.
             Exception: What `run` raised for this item.
         """
-        if len(self._waiting) >= _MOST_WAITING:
+        if self._most_waiting is not None and len(self._waiting) >= self._most_waiting:
             raise OverloadedError(retry_after_s=_RETRY_AFTER_S)
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
@@ -67,9 +73,17 @@ class Batches(Generic[Item, Result]):
             for one in batch:
                 await self._run_batch([one])
         else:
+            if len(results) != len(batch):
+                # Whatever it did is done; it is not run again.
+                _fail(batch, RuntimeError(f"{len(batch)} items came to {len(results)} results."))
+                return
             for (_, future), result in zip(batch, results, strict=True):
                 if not future.done():
                     future.set_result(result)
+        finally:
+            # Nobody waits for ever, whatever ended this; those that have their result are left alone.
+            for _, future in batch:
+                future.cancel()
 
 
 def _fail(batch: Sequence[tuple[Item, asyncio.Future[Result]]], error: Exception) -> None:

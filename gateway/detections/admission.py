@@ -37,6 +37,7 @@ from gateway.errors import (
 from gateway.limits.allowance import Allowance, read_allowance
 from gateway.limits.refusals import KEY_BYTES, KEY_QUOTA
 
+_MOST_WAITING: Final = 2048
 _SETTLE_TRIES: Final = 4
 _SETTLE_BACKOFF_S: Final = 0.2
 
@@ -105,7 +106,8 @@ class Admission:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._admit = Batches(self._admit_all)
+        self._admit = Batches(self._admit_all, most_waiting=_MOST_WAITING)
+        # What was admitted is settled; that alone bounds how much waits for it.
         self._settle = Batches(self._settle_all)
 
     async def admit(self, order: Order, *, lifetime_s: float) -> Admitted | Replayed | Refused:
@@ -217,7 +219,8 @@ def _order_document(order: Order, attempt: UUID, lifetime_s: float) -> dict[str,
     return {
         "key_digest": credentials.key_digest.hex() if credentials.key_digest else None,
         "session_id": credentials.session_id,
-        "claimed_account": credentials.account_id,
+        "issuer": credentials.issuer,
+        "subject": credentials.subject,
         "address": credentials.address,
         "modality": upload.modality,
         "model": order.model_asked,

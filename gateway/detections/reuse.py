@@ -18,7 +18,7 @@ from gateway.models.service import Models
 
 _FIND: Final[LiteralString] = """
     SELECT d.id, d.answer::text, d.thumbnail
-    FROM find_caller(%(key_digest)s::bytea, %(session_id)s::uuid, %(account_id)s::uuid) c
+    FROM find_caller(%(key_digest)s::bytea, %(session_id)s::uuid, %(issuer)s::text, %(subject)s::text) c
     JOIN detections d ON d.account_id = c.account_id AND d.media_digest = %(media_digest)s
     WHERE d.status = 'succeeded' AND d.deleted_at IS NULL AND d.cached_from IS NULL AND d.modality = %(modality)s
         AND d.model = %(model)s AND d.version = %(version)s AND d.answer ->> 'digest' = %(digest)s
@@ -52,7 +52,8 @@ class Reuse:
         parameters = {
             "key_digest": order.credentials.key_digest,
             "session_id": order.credentials.session_id,
-            "account_id": order.credentials.account_id,
+            "issuer": order.credentials.issuer,
+            "subject": order.credentials.subject,
             "media_digest": order.upload.media.digest,
             "modality": order.upload.modality.value,
             "model": model.name,

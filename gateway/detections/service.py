@@ -166,7 +166,13 @@ class Detections:
     async def _succeed(
         self, upload: Upload, admitted: Admitted, answer: BentoAnswer, *, cached_from: UUID | None = None
     ) -> Outcome:
-        closed = await self._admission.settle(admitted, answer)
+        try:
+            closed = await self._admission.settle(admitted, answer)
+        except psycopg.OperationalError:
+            raise
+        except Exception:  # noqa: BLE001 - An answer that cannot be kept is none; it is logged with its traceback.
+            _log.exception("settling_failed", detection_id=str(admitted.id))
+            return await self._fail(admitted, FailureError())
         if closed is None:
             return Outcome(error=DeadlineExceededError(), allowance=admitted.allowance)
         detection, media = answer.detection, upload.media

@@ -4,7 +4,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
-from uuid import UUID
 
 from gateway.accounts.identities import Identities, read_person
 from gateway.errors import InvalidTokenError
@@ -20,16 +19,17 @@ _KNOWN_FOR_S: Final = 60.0
 class TrustedIssuers:
     """The issuers that the settings name; any other is refused.
 
-    Which account a user has is remembered for a minute; whether it may be used is looked up with every request.
+    Whom they have vouched for lately is remembered for a minute, in which nobody is made an account again; which one
+    they have, and whether it may be used, is looked up with every request.
     """
 
     def __init__(self, trusted: Sequence[TrustedIssuer], outside: Outside, identities: Identities) -> None:
         self._trusted = {one.issuer: (_expected(one), _keys(one, outside)) for one in trusted}
         self._identities = identities
-        self._known: OrderedDict[tuple[str, str], tuple[UUID, float]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], float] = OrderedDict()
 
-    async def account_of(self, issuer: str, token: str) -> UUID:
-        """The account of a token's subject, made on first sight.
+    async def subject_of(self, issuer: str, token: str) -> str:
+        """A token's subject, who is made an account on first sight.
 
         Raises:
             InvalidTokenError: The issuer is not trusted, or the token is not right.
@@ -40,16 +40,16 @@ class TrustedIssuers:
             raise InvalidTokenError
         expected, keys = found
         claims = await check_token(token, keys, expected)
-        user = (issuer, claims["sub"])
-        account_id, until = self._known.get(user, (None, 0.0))
-        if account_id is not None and until > time.monotonic():
-            return account_id
-        account_id = await self._identities.meet(read_person(claims))
-        self._known[user] = (account_id, time.monotonic() + _KNOWN_FOR_S)
+        subject: str = claims["sub"]
+        user = (issuer, subject)
+        if self._known.get(user, 0.0) > time.monotonic():
+            return subject
+        await self._identities.meet(read_person(claims))
+        self._known[user] = time.monotonic() + _KNOWN_FOR_S
         self._known.move_to_end(user)
         if len(self._known) > _KNOWN:
             self._known.popitem(last=False)
-        return account_id
+        return subject
 
 
 def _expected(trusted: TrustedIssuer) -> Expected:

@@ -265,3 +265,24 @@ async def test_a_deleted_users_next_sign_in_is_a_first_one(
     second = await ask(anonymous.http, identity_provider.sign(said("2")))
     assert second.status_code == 200
     assert second.json()["id"] != first
+
+
+async def test_an_unlinked_identity_is_refused_at_once(
+    anonymous: Client, identity_provider: IdentityProvider, database: psycopg.AsyncConnection[Any]
+) -> None:
+    token = identity_provider.sign(said())
+    bearer = {"authorization": f"Bearer {token}"}
+    first = (await ask(anonymous.http, token)).json()["id"]
+    await database.execute("DELETE FROM identities")
+    assert (await ask(anonymous.http, token)).status_code == 401
+    file = {"file": ("a.jpg", b"\xff\xd8\xff" * 900)}
+    for fields in ({}, {"reuse": "true"}):
+        answer = await anonymous.http.post("/v1/detections", headers=bearer, files=file, data=fields)
+        assert (answer.status_code, answer.json()["code"]) == (401, "invalid_token")
+    # Linked again, to whichever account, it leads there.
+    other = await (await database.execute("INSERT INTO accounts DEFAULT VALUES RETURNING id")).fetchone()
+    assert other is not None
+    await database.execute(
+        "INSERT INTO identities (issuer, subject, account_id) VALUES (%s, '1', %s)", (identity_provider.url, other[0])
+    )
+    assert (await ask(anonymous.http, token)).json()["id"] == str(other[0]) != first

@@ -7,12 +7,12 @@
 -- that has to cross midnight puts another clock in its place.
 CREATE FUNCTION platform_now() RETURNS timestamptz LANGUAGE sql AS 'SELECT clock_timestamp()';
 
--- Who calls: by the SHA-256 of a key, by a session, or by an account that an outside issuer vouched for. No row: nobody.
+-- Who calls: by the SHA-256 of a key, by a session, or as a subject that an outside issuer vouched for. No row: nobody.
 -- Scopes are null for callers who may do whatever their account may. A daily limit of the account's own that is above its
 -- plan's takes a burst limit with it that the plan did not set below its daily one. Rotated keys share one meter.
 -- Status is that of the account, or 'unverified': its password is of use only once its e-mail is verified, where the
 -- connection says so (`bonafide.require_verified_email`).
-CREATE FUNCTION find_caller(of_digest bytea, of_session uuid, of_account uuid)
+CREATE FUNCTION find_caller(of_digest bytea, of_session uuid, of_issuer text, of_subject text)
 RETURNS TABLE (
     account_id uuid, key_id uuid, session_id uuid, number bigint, email text, username text, role text, status text,
     scopes text[], allowed_addresses text[], allowed_models text[],
@@ -43,7 +43,9 @@ RETURNS TABLE (
         FROM sessions s
         WHERE s.id = of_session AND s.closed_at IS NULL AND s.expires_at > now()
         UNION ALL
-        SELECT of_account, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE of_account IS NOT NULL
+        SELECT i.account_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+        FROM identities i
+        WHERE i.issuer = of_issuer AND i.subject = of_subject
     ) c
     JOIN accounts a ON a.id = c.account_id
     JOIN plans p ON p.name = a.plan
@@ -144,12 +146,12 @@ BEGIN
     FOR o IN
         SELECT t.*, c.*
         FROM jsonb_to_recordset(orders) AS t (
-            place integer, key_digest text, session_id uuid, claimed_account uuid, address text, modality text,
+            place integer, key_digest text, session_id uuid, issuer text, subject text, address text, modality text,
             model text, attempt uuid, filename text, media_type text, size_bytes bigint, media_digest text,
             request_id text, channel text, client_reference text, tags text[], cached_from uuid,
             charge integer, lifetime_s float8, idempotency_key text, fingerprint text
         )
-        LEFT JOIN LATERAL find_caller(decode(t.key_digest, 'hex'), t.session_id, t.claimed_account) c ON true
+        LEFT JOIN LATERAL find_caller(decode(t.key_digest, 'hex'), t.session_id, t.issuer, t.subject) c ON true
         ORDER BY c.account_id, t.place
     LOOP
         place := o.place;
