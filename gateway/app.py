@@ -37,6 +37,7 @@ from gateway.audit.handlers import audit_routes
 from gateway.audit.reading import AuditLog
 from gateway.background import Chore, doing
 from gateway.compat.collection import collection_routes
+from gateway.compat.frames import Frames
 from gateway.compat.keys_and_quota import keys_and_quota_routes
 from gateway.compat.passkeys import compat_passkey_routes
 from gateway.compat.sign_in import compat_sign_in_routes
@@ -90,6 +91,7 @@ _SERVICES = (
     "changes",
     "stats",
     "site_history",
+    "frames",
     "usage",
     "usage_by_day",
     "keys",
@@ -143,11 +145,8 @@ def build_app(settings: GatewaySettings) -> Edge:
             guard = Guard(database.pool, reader, last_use)
             models = Models(bentos)
             history = History(database.pool)
-            store = MediaStore(
-                settings.spool,
-                memory_limit=settings.memory_limit_bytes,
-                budget=MemoryBudget(settings.upload_memory_bytes),
-            )
+            budget = MemoryBudget(settings.upload_memory_bytes)
+            store = MediaStore(settings.spool, memory_limit=settings.memory_limit_bytes, budget=budget)
             detections = Detections(
                 admission=Admission(database.pool),
                 bentos=bentos,
@@ -172,6 +171,7 @@ def build_app(settings: GatewaySettings) -> Edge:
                 changes=Changes(database.engine),
                 stats=Stats(database.pool),
                 site_history=SiteHistory(database.pool),
+                frames=Frames(settings, budget),
                 usage=Usage(database.pool),
                 usage_by_day=UsageByDay(database.pool),
                 keys=Keys(database.engine, most=settings.keys_per_account),

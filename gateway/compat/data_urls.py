@@ -1,6 +1,5 @@
 """Pictures that come as a data URL (RFC 2397) inside of JSON. Pure."""
 
-import base64
 import binascii
 import re
 from typing import Final
@@ -24,7 +23,8 @@ def read_picture(url: str) -> bytes:
     if head is None:
         raise InvalidBodyError("The field `image` must be a data URL of a JPEG or PNG in base64.")
     try:
-        data = base64.b64decode(url[head.end() :], validate=True)
+        # A view spares a copy of what may be many megabytes.
+        data = binascii.a2b_base64(memoryview(url.encode("ascii"))[head.end() :], strict_mode=True)
     except (binascii.Error, ValueError) as error:
         raise InvalidBodyError("What follows `base64,` in the field `image` is not base64.") from error
     if not data:

@@ -9,12 +9,12 @@ from uuid import UUID
 import msgspec
 from litestar import Request, Router, get, post
 from litestar.di import NamedDependency
-from litestar.params import Body, QueryParameter
+from litestar.params import QueryParameter
 
 from bentos.contract import Modality, Reason, Verdict
 from gateway.access.guard import Caller, require
 from gateway.access.scopes import DETECT, HISTORY_READ
-from gateway.compat.data_urls import read_picture
+from gateway.compat.frames import Frames
 from gateway.compat.refusals import DETECTING, READING
 from gateway.compat.site_history import CAMERA, HistoryEntry, SiteHistory
 from gateway.compat.site_models import FRAMES, UPLOADS, SiteModel, choose_installed, list_site_models, title_of
@@ -25,13 +25,9 @@ from gateway.detections.schemas import DetectionView, confidence_percent
 from gateway.detections.service import Outcome
 from gateway.history.stats import Stats
 from gateway.models.service import ModelCatalogue, Models
-from gateway.reference.operations import KEYED, ImageOperation, VideoOperation
-from gateway.settings import MIB
+from gateway.reference.operations import KEYED, FrameOperation, ImageOperation, VideoOperation
 
 _SITE: Final = "site"
-_CAMERA_BODY: Final = 14 * MIB
-"""10 MB of picture are 13.4 MB of base64."""
-_LONGEST_KEY: Final = 256
 
 
 class ModelsAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,13 +66,6 @@ class VideoVerdict(SiteVerdict, frozen=True, kw_only=True):
     """The verdict on a video."""
 
     video_id: int
-
-
-class CameraFrame(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A frame of a camera: a data URL of a JPEG or PNG in base64."""
-
-    image: Annotated[str, msgspec.Meta(max_length=_CAMERA_BODY)]
-    model: Annotated[str, msgspec.Meta(max_length=_LONGEST_KEY)] | None = None
 
 
 class FrameVerdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,14 +161,15 @@ async def detect_video(
     "/detect/camera",
     summary="Judge a frame of a camera",
     status_code=200,
+    operation_class=FrameOperation,
     guards=[require(DETECT[Modality.IMAGE])],
     security=KEYED,
-    request_max_body_size=_CAMERA_BODY,
+    request_max_body_size=None,
     responses=DETECTING,
 )
 async def detect_camera(
     request: Request[Caller, Any, Any],
-    data: Annotated[CameraFrame, Body()],
+    frames: NamedDependency[Frames],
     reception: NamedDependency[Reception],
     models: NamedDependency[Models],
     site_history: NamedDependency[SiteHistory],
@@ -187,14 +177,15 @@ async def detect_camera(
     """Judge a frame, 10 MB at most, and steady the verdict with the account's frames of the last ten seconds."""
     catalogue = await models.catalogue()
     choice = choose_installed(catalogue, Modality.IMAGE, FRAMES)
-    outcome = await reception.judge(
-        request,
-        read_picture(data.image),
-        modality=Modality.IMAGE,
-        filename="camera",
-        model=choice.default if data.model is None else choice.read(data.model),
-        channel=CAMERA,
-    )
+    async with frames.read(request) as frame:
+        outcome = await reception.judge(
+            request,
+            frame.picture,
+            modality=Modality.IMAGE,
+            filename="camera",
+            model=choice.default if frame.model is None else choice.read(frame.model),
+            channel=CAMERA,
+        )
     view, p_fake, number = _judged(outcome)
     model, version = view.model or "", view.version or 0
     before = await site_history.frames_before(request.user.account_id, view.id, model=model, version=version)

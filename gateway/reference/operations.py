@@ -24,6 +24,11 @@ _MODALITY = Schema(
     enum=["image", "video", "audio"],
     description="What to judge the file as; recognised from its first bytes where absent.",
 )
+_FRAME = Schema(
+    type=OpenAPIType.STRING,
+    pattern="^data:image/(jpeg|jpg|png);base64,",
+    description="A data URL of a JPEG or PNG in base64.",
+)
 _LABELS = {
     "client_reference": Schema(
         type=OpenAPIType.STRING, max_length=255, description="Your own name for the medium; printable."
@@ -70,6 +75,21 @@ class VideoOperation(Operation):
 
     def __post_init__(self) -> None:
         self.request_body = _form({"video": _FILE, "model": _MODEL}, "video")
+
+
+@dataclass
+class FrameOperation(Operation):
+    """Takes a frame of a camera, as a data URL within JSON."""
+
+    def __post_init__(self) -> None:
+        model = Schema(type=[OpenAPIType.STRING, OpenAPIType.NULL], max_length=256, description=_MODEL.description)
+        schema = Schema(
+            type=OpenAPIType.OBJECT,
+            required=["image"],
+            properties={"image": _FRAME, "model": model},
+            additional_properties=False,
+        )
+        self.request_body = RequestBody(required=True, content={"application/json": OpenAPIMediaType(schema=schema)})
 
 
 @dataclass
