@@ -118,7 +118,8 @@ async def test_but_no_longer_than_the_call_may_take(either, wayward):
     client = either.client(wayward.url, timeouts=Timeouts(total=0.5))
 
     begun = time.monotonic()
-    with pytest.raises(InProgressError):
+    # Which of the two depends on whether the deadline falls between two attempts or into one.
+    with pytest.raises((InProgressError, CallTimeoutError)):
         await either(client.detections.create, b"RIFF")
 
     assert time.monotonic() - begun < 5
