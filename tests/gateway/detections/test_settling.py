@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -11,9 +12,11 @@ import pytest
 from bentos.contract import Modality
 from gateway.app import build_app
 from gateway.db.engine import Pool, open_database
+from gateway.detections.admission import Admission
 from gateway.detections.fakes import Script
 from gateway.detections.statements import SWEEP
 from gateway.settings import GatewaySettings
+from tests.fixtures.admissions import admit, make_holder, order, verdict
 from tests.fixtures.gateway import Client, eventually, make_account, running_app
 
 pytestmark = pytest.mark.integration
@@ -197,3 +200,38 @@ async def test_postgres_sessions_cut_under_load_lose_nothing(
     succeeded = await (await database.execute("SELECT count(*) FROM detections WHERE status = 'succeeded'")).fetchone()
     assert succeeded[0] == statuses.count(200) + 1
     assert await charged(database) == succeeded[0]
+
+
+async def test_an_answer_that_cannot_be_kept_fails_and_is_refunded(
+    client: Client, bentos: dict[Modality, Script], database: Any
+) -> None:
+    # PostgreSQL keeps no such character.
+    bentos[Modality.IMAGE].models = {"image\x00fake": "Fake"}
+    answer = await client.detect()
+    assert answer.status_code == 500
+    assert await rows(database) == [("failed", True, answer.json()["code"])]
+    assert await charged(database) == 0
+
+
+async def test_however_many_are_settled_at_once_none_is_turned_away(
+    gateway_settings: GatewaySettings, database: Any
+) -> None:
+    """Each of them was admitted; a limit of what may wait would lose verdicts that were charged."""
+    holder = await make_holder(database)
+    async with open_database(gateway_settings) as gateway_database:
+        admission = Admission(gateway_database.pool)
+        one = await admit(admission, order(holder))
+        copied = await (
+            await database.execute(
+                """
+                INSERT INTO detections (account_id, key_id, status, attempt, modality, filename, media_type, size_bytes,
+                    media_digest, request_id, charged_on, deadline_at)
+                SELECT account_id, key_id, status, uuidv4(), modality, filename, media_type, size_bytes, media_digest,
+                    request_id, charged_on, deadline_at
+                FROM detections, generate_series(1, 2200) RETURNING id, attempt
+                """
+            )
+        ).fetchall()
+        many = (replace(one, id=detection_id, attempt=attempt) for detection_id, attempt in copied)
+        closed = await asyncio.gather(*(admission.settle(admitted, verdict()) for admitted in many))
+    assert len([done for done in closed if done is not None]) == 2200
