@@ -31,7 +31,7 @@ async def issue(
     connection: AsyncConnection, account_id: UUID, email: str, *, purpose: Purpose, lifetime: timedelta
 ) -> str:
     """Make a token for an account at this e-mail; what was given out before for the same purpose is void."""
-    await _void(connection, account_id, purpose)
+    await void(connection, account_id, purpose=purpose)
     secret, digest = make_token()
     values = {
         "digest": digest,
@@ -79,7 +79,8 @@ async def redeem(connection: AsyncConnection, secret: str, *, purpose: Purpose) 
     return Proven(account_id=token.account_id, email=token.email, username=account.username)
 
 
-async def _void(connection: AsyncConnection, account_id: UUID, purpose: Purpose) -> None:
+async def void(connection: AsyncConnection, account_id: UUID, *, purpose: Purpose) -> None:
+    """Take back what was given out for a purpose."""
     unused = (
         (_TOKENS.c.account_id == account_id)
         & (_TOKENS.c.purpose == purpose)

@@ -11,13 +11,13 @@ from gateway.accounts.back_off import BackOff, clear_failures
 from gateway.accounts.endings import cut_off
 from gateway.accounts.letters import WRITE_LETTER, Letters
 from gateway.accounts.names import is_email
-from gateway.accounts.one_time import Purpose, is_good, redeem
+from gateway.accounts.one_time import Purpose, is_good, redeem, void
 from gateway.accounts.passwords import Passwords
 from gateway.accounts.service import Accounts
-from gateway.accounts.sessions import close_sessions
+from gateway.accounts.sessions import close_sessions, has_password, holds
 from gateway.audit.service import Act, Actor, record
 from gateway.db.tables import Account, table_of
-from gateway.errors import InvalidBodyError, SpentTokenError
+from gateway.errors import InvalidBodyError, SpentTokenError, WrongPasswordError
 from gateway.mail.service import MAIL_QUEUE
 from gateway.queue.deferring import defer
 from gateway.settings import GatewaySettings
@@ -57,11 +57,12 @@ class Recovery:
             by = replace(actor, account_id=proven.account_id, kind="user")
             await _mark_verified(connection, proven.account_id, by)
 
-    async def reset_password(self, token: str, password: str, *, actor: Actor) -> None:
+    async def reset_password(self, token: str, password: str, *, keep_access: bool = False, actor: Actor) -> None:
         """Set a new password by a mailed token, which proves the e-mail as well; every session closes.
 
-        Whoever was kept waiting for failed sign-ins is not any more. Keys and passkeys stay, except where the e-mail is
-        proven for the first time: until then, somebody else may have made the account and kept a way in.
+        Whoever was kept waiting for failed sign-ins is not any more. Keys, passkeys and identities end, for somebody
+        else may have made the account and kept a way in. With `keep_access` they stay, but not where the e-mail is
+        proven for the first time.
 
         Raises:
             SpentTokenError: The token is not valid.
@@ -74,7 +75,7 @@ class Recovery:
         async with self._engine.begin() as connection:
             proven = await redeem(connection, token, purpose="reset_password")
             by = replace(actor, account_id=proven.account_id, kind="user")
-            if await _mark_verified(connection, proven.account_id, by):
+            if await _mark_verified(connection, proven.account_id, by) or not keep_access:
                 await cut_off(connection, proven.account_id)
             await self._set_password(connection, proven.account_id, password_hash, email=proven.email, actor=by)
             await clear_failures(connection, [proven.email, proven.username])
@@ -90,11 +91,13 @@ class Recovery:
             TooManyAttemptsError: It was wrong too often.
             OverloadedError: Too many passwords wait to be hashed.
         """
-        await self._accounts.confirm(account_id, current, actor=actor)
+        confirmed = await self._accounts.confirm(account_id, current, actor=actor)
         password_hash = await self._passwords.hash(new)
         async with self._engine.begin() as connection:
             query = select(_ACCOUNTS.c.email).where(_ACCOUNTS.c.id == account_id)
-            email: str | None = await connection.scalar(query)
+            email: str | None = await connection.scalar(query.with_for_update(key_share=True))
+            if not await holds(connection, account_id, has_password(confirmed)):
+                raise WrongPasswordError("The password is wrong.", status=403)
             await self._set_password(
                 connection, account_id, password_hash, email=email, actor=actor, but_session=session_id
             )
@@ -111,6 +114,7 @@ class Recovery:
     ) -> None:
         by_id = _ACCOUNTS.c.id == account_id
         await connection.execute(update(_ACCOUNTS).where(by_id).values(password_hash=password_hash))
+        await void(connection, account_id, purpose="reset_password")
         closed = await close_sessions(connection, account_id, but=but_session)
         act = Act(actor, "account.set_password", "account", str(account_id), after={"sessions_closed": closed})
         await record(connection, act)

@@ -66,10 +66,11 @@ class MailRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PasswordReset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The token of a password mail, and the new password."""
+    """The token of a password mail, and the new password; `keep_access` lets keys, passkeys and identities stay."""
 
     token: Secret
     password: NewPassword
+    keep_access: bool = False
 
 
 class PasswordChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -5,11 +5,11 @@ password was right: the same statements run, and the same hash is worked on.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import ColumnElement, exists, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -18,7 +18,7 @@ from gateway.accounts.back_off import BackOff, Subject
 from gateway.accounts.letters import Letters
 from gateway.accounts.names import check_names, is_login
 from gateway.accounts.passwords import Passwords
-from gateway.accounts.sessions import check_standing, remember_address
+from gateway.accounts.sessions import check_standing, has_password, holds, remember_address
 from gateway.audit.service import Act, Actor, record
 from gateway.db.tables import Account, ApiKey, Session, table_of
 from gateway.errors import EmailTakenError, NoPasswordError, OverloadedError, UsernameTakenError, WrongPasswordError
@@ -49,7 +49,10 @@ class Registered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """An account that proved its password, and the prefix of its primary key (None: it has no living one)."""
+    """An account that proved its password, and the prefix of its primary key (None: it has no living one).
+
+    `proof` holds as long as the password is that one.
+    """
 
     account_id: UUID
     number: int
@@ -57,6 +60,7 @@ class Member:
     username: str | None
     role: str
     key_prefix: str | None
+    proof: ColumnElement[bool] = field(repr=False)
 
 
 class Accounts:
@@ -126,7 +130,7 @@ class Accounts:
             await self._back_off.count(connection, subjects)
         right = await self._verify(password, row["password_hash"] if row is not None else None, subjects)
         async with self._engine.begin() as connection:
-            if row is not None and right and await _still_has(connection, row["id"], row["password_hash"]):
+            if row is not None and right and await holds(connection, row["id"], has_password(row["password_hash"])):
                 await self._back_off.succeed(connection, subjects)
                 if method is not None:
                     await remember_address(connection, row["id"], method=method, address=address)
@@ -144,10 +148,11 @@ class Accounts:
             username=row["username"],
             role=row["role"],
             key_prefix=row["prefix"],
+            proof=has_password(row["password_hash"]),
         )
 
-    async def confirm(self, account_id: UUID, password: str, *, actor: Actor) -> None:
-        """Have somebody who is signed in prove the account's password.
+    async def confirm(self, account_id: UUID, password: str, *, actor: Actor) -> str:
+        """Have somebody who is signed in prove the account's password; returns the hash that it was right for.
 
         Raises:
             NoPasswordError: The account has none.
@@ -166,7 +171,7 @@ class Accounts:
         async with self._engine.begin() as connection:
             if right:
                 await self._back_off.succeed(connection, subjects)
-                return
+                return password_hash
             await record(connection, Act(actor, "session.refuse", "account", str(account_id)))
         raise WrongPasswordError("The password is wrong.", status=403)
 
@@ -190,6 +195,8 @@ class Accounts:
         member = await self.log_in(login, password, address=address, actor=actor, method="regenerate-key")
         async with self._engine.begin() as connection:
             key = await replace_primary_key(connection, member.account_id)
+            if not await holds(connection, member.account_id, member.proof):
+                raise WrongPasswordError
             by = Actor(account_id=member.account_id, kind="user", address=address)
             after = {"prefix": key.prefix}
             await record(connection, Act(by, "key.regenerate", "account", str(member.account_id), after=after))
@@ -277,12 +284,6 @@ async def replace_primary_key(connection: AsyncConnection, account_id: UUID) -> 
     kin = func.coalesce(_KEYS.c.meter_id, _KEYS.c.id).in_(meters)
     await connection.execute(update(_KEYS).where(living & kin).values(revoked_at=func.now()))
     return await issue_primary_key(connection, account_id)
-
-
-async def _still_has(connection: AsyncConnection, account_id: UUID, password_hash: str) -> bool:
-    """Whether the password is still the one that was checked: it may have been replaced while that was waited for."""
-    same = (_ACCOUNTS.c.id == account_id) & (_ACCOUNTS.c.password_hash == password_hash)
-    return await connection.scalar(select(_ACCOUNTS.c.id).where(same)) is not None
 
 
 def _find(login: str, address: str | None) -> Any:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from litestar.connection import ASGIConnection
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.access.tokens import Claims, mint_access_token
@@ -65,6 +65,7 @@ class Sessions:
         client: str,
         access_lifetime: timedelta | None = None,
         with_refresh: bool = True,
+        proof: ColumnElement[bool] | None = None,
         actor: Actor | None = None,
     ) -> Tokens:
         """Open a session for an account that has just proved itself.
@@ -76,16 +77,24 @@ class Sessions:
             client: What it calls itself, see `client_name`.
             access_lifetime: Of the access token; that of the settings where it is None.
             with_refresh: Whether a refresh token comes with it; without one the session ends with its access token.
+            proof: What has to hold still, of the account's row or others: what it proved itself with may have been
+                replaced meanwhile.
             actor: For the audit log, with the id of the request.
 
         Raises:
             AccountSuspendedError: The account may not sign in.
             EmailUnverifiedError: It has to verify its e-mail first.
-            InvalidTokenError: There is no such account any more.
+            InvalidTokenError: There is no such account any more, or `proof` does not hold.
         """
         access = access_lifetime or self._access
         async with self._engine.begin() as connection:
+            # What changes how an account signs in waits for this, or this for that; then it closes this session too.
+            await connection.execute(
+                select(_ACCOUNTS.c.id).where(_ACCOUNTS.c.id == account_id).with_for_update(read=True)
+            )
             await self._check(connection, account_id)
+            if proof is not None and not await holds(connection, account_id, proof):
+                raise InvalidTokenError("This way to sign in was replaced just now; sign in anew.")
             values = {
                 "account_id": account_id,
                 "method": method,
@@ -202,6 +211,16 @@ class Sessions:
             session_id=session_id,
             account_id=account_id,
         )
+
+
+def has_password(password_hash: str) -> ColumnElement[bool]:
+    """That the password of an account is still this one; it may be replaced while a hash is worked on."""
+    return _ACCOUNTS.c.password_hash == password_hash
+
+
+async def holds(connection: AsyncConnection, account_id: UUID, proof: ColumnElement[bool]) -> bool:
+    """Whether something is true of an account; lock it before where that has to stay so."""
+    return await connection.scalar(select(_ACCOUNTS.c.id).where(_ACCOUNTS.c.id == account_id, proof)) is not None
 
 
 def _open_of(account_id: UUID) -> Any:

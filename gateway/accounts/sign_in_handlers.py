@@ -84,7 +84,12 @@ async def log_in(
     by = actor_of(request)
     member = await accounts.log_in(data.login, data.password, address=by.address, actor=by)
     tokens = await sessions.open(
-        member.account_id, method="password", address=by.address, client=client_name(request), actor=by
+        member.account_id,
+        method="password",
+        address=by.address,
+        client=client_name(request),
+        proof=member.proof,
+        actor=by,
     )
     return login_answer(tokens, await profiles.read(member.account_id))
 
@@ -172,9 +177,10 @@ async def reset_password(
 ) -> None:
     """Set a new password by a mailed token, which verifies the e-mail as well. All sessions close.
 
-    Keys and passkeys stay; but where the e-mail had not been verified before, they end too.
+    Keys, passkeys and identities end too, unless the body says `keep_access`; where the e-mail had not been verified
+    before, they end in any case.
     """
-    await recovery.reset_password(data.token, data.password, actor=actor_of(request))
+    await recovery.reset_password(data.token, data.password, keep_access=data.keep_access, actor=actor_of(request))
 
 
 def login_answer(tokens: Tokens, account: AccountView) -> LoginAnswer:

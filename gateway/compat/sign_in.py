@@ -137,6 +137,7 @@ async def log_in(
         address=by.address,
         client=client_name(request),
         access_lifetime=LIFETIME,
+        proof=member.proof,
         actor=by,
     )
     return login_answer(tokens, await profiles.read(member.account_id))

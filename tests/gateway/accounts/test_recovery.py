@@ -20,8 +20,8 @@ async def ask(http: httpx.AsyncClient, path: str, email: str = EMAIL) -> httpx.R
     return await http.post(f"/v1/auth/{path}", json={"email": email})
 
 
-async def reset(http: httpx.AsyncClient, token: str, password: str = NEW) -> httpx.Response:
-    return await http.post("/v1/auth/password/reset", json={"token": token, "password": password})
+async def reset(http: httpx.AsyncClient, token: str, password: str = NEW, **more: Any) -> httpx.Response:
+    return await http.post("/v1/auth/password/reset", json={"token": token, "password": password, **more})
 
 
 async def verify(http: httpx.AsyncClient, token: str) -> httpx.Response:
@@ -154,24 +154,48 @@ async def test_a_forgotten_password_is_set_anew_once_and_closes_every_session(
     assert old.status_code == 401
     await log_in(anonymous.http, EMAIL, NEW)
     assert (await mails(database))[-1]["subject"] == "Your password was changed"
-    assert (await anonymous.get("/v1/usage")).status_code == 200
 
 
-async def test_a_reset_that_first_proves_the_email_ends_what_others_may_have_left(
-    anonymous: Client, database: Connection, gateway_settings: GatewaySettings
+@pytest.mark.parametrize("verified", [True, False])
+@pytest.mark.parametrize("more", [{}, {"keep_access": False}, {"keep_access": True}])
+async def test_a_reset_ends_what_others_may_have_left_unless_a_proven_owner_keeps_it(
+    anonymous: Client, database: Connection, gateway_settings: GatewaySettings, more: dict[str, bool], *, verified: bool
 ) -> None:
     await anonymous.sign_up()
+    if verified:
+        link = {"token": await mailed_token(database)}
+        assert (await anonymous.http.get("/api/auth/verify-email", params=link)).status_code == 200
     await database.execute(
         """
-        INSERT INTO passkeys (account_id, credential_id, public_key, name) SELECT id, 'x', 'x', 'x' FROM accounts
+        WITH added AS (
+            INSERT INTO passkeys (account_id, credential_id, public_key, name) SELECT id, 'x', 'x', 'x' FROM accounts
+        )
+        INSERT INTO identities (issuer, subject, account_id) SELECT 'i', 's', id FROM accounts
         """
     )
+    tokens = await log_in(anonymous.http)
     token = await forgotten(anonymous.http, database, gateway_settings)
-    assert (await reset(anonymous.http, token)).status_code == 204
-    assert (await anonymous.get("/v1/usage")).status_code == 401
-    assert await (await database.execute("SELECT count(*) FROM passkeys")).fetchone() == (0,)
+    assert (await reset(anonymous.http, token, **more)).status_code == 204
+    kept = verified and more.get("keep_access", False)
+    assert (await anonymous.get("/v1/usage")).status_code == (200 if kept else 401)
+    query = "SELECT (SELECT count(*) FROM passkeys), (SELECT count(*) FROM identities)"
+    assert await (await database.execute(query)).fetchone() == ((1, 1) if kept else (0, 0))
+    assert (await anonymous.http.get("/v1/account", headers=bearer(tokens))).status_code == 401
     account = (await log_in(anonymous.http, EMAIL, NEW))["account"]
     assert account["email_verified"] is True
+
+
+async def test_a_changed_password_voids_the_mailed_token(
+    anonymous: Client, database: Connection, gateway_settings: GatewaySettings
+) -> None:
+    await register(anonymous.http)
+    token = await forgotten(anonymous.http, database, gateway_settings)
+    change = {"current_password": PASSWORD, "new_password": NEW}
+    headers = bearer(await log_in(anonymous.http))
+    assert (await anonymous.http.post("/v1/account/password", json=change, headers=headers)).status_code == 204
+    answer = await reset(anonymous.http, token, "another long one")
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_one_time_token")
+    await log_in(anonymous.http, EMAIL, NEW)
 
 
 @pytest.mark.parametrize("status", ["suspended", "deleted"])

@@ -83,7 +83,7 @@ class Auth(Resource[D]):
 
     @Operation
     def reset_password(self, token: str, password: str) -> Call[None]:
-        """Set a new password by a mailed token. All sessions close; keys stay as they are."""
+        """Set a new password by a mailed token. All sessions close, and keys and passkeys end."""
         return _mailed("password/reset", {"token": token, "password": password}, repeatable=False)
 
     def _enter(self, answer: Answer) -> Account:
