@@ -16,7 +16,7 @@ from gateway.access.guard import Caller, require
 from gateway.access.scopes import DETECT, HISTORY_READ
 from gateway.compat.frames import Frames
 from gateway.compat.refusals import DETECTING, READING
-from gateway.compat.site_history import CAMERA, HistoryEntry, SiteHistory
+from gateway.compat.site_history import CAMERA, MODALITIES, HistoryEntry, SiteHistory
 from gateway.compat.site_models import FRAMES, UPLOADS, SiteModel, choose_installed, list_site_models, title_of
 from gateway.compat.steadying import steady
 from gateway.compat.verdicts import is_fake
@@ -101,7 +101,7 @@ class HistoryAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatsAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts of all detections; `accuracy` in percent of the `rated_count` that have feedback, 0 where none has."""
+    """Counts of what the history lists; `accuracy` in percent of the `rated_count` with feedback, 0 where none has."""
 
     success: bool = True
     total_detections: int
@@ -215,15 +215,15 @@ async def list_history(
     cursor: Annotated[str | None, QueryParameter(description="`next_cursor` of the answer before.")] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=500, description="Most entries in the answer.")] = 100,
 ) -> HistoryAnswer:
-    """List the account's detections that have their verdict, newest first."""
+    """List the account's images, videos and frames that have their verdict, newest first."""
     entries, following = await site_history.page(request.user.account_id, cursor=cursor, limit=limit)
     return HistoryAnswer(history=entries, count=len(entries), next_cursor=following)
 
 
 @get("/stats", summary="Count what was judged", guards=[require(HISTORY_READ)], security=KEYED, responses=READING)
 async def read_stats(request: Request[Caller, Any, Any], stats: NamedDependency[Stats]) -> StatsAnswer:
-    """Count the account's detections that have their verdict; `fake_count` and `real_count` add up to the total."""
-    summary = await stats.summary(request.user.account_id)
+    """Count what `/api/history` lists; `fake_count` and `real_count` add up to the total."""
+    summary = await stats.summary(request.user.account_id, MODALITIES)
     return StatsAnswer(
         total_detections=summary.total_detections,
         fake_count=summary.fake_count,

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from bentos.contract import Verdict
+from bentos.contract import Modality, Verdict
 from gateway.compat.steadying import MOST_FRAMES, WINDOW_S
 from gateway.compat.verdicts import is_fake
 from gateway.db.engine import Pool
@@ -16,6 +16,8 @@ from gateway.detections.schemas import confidence_percent
 
 CAMERA: Final = "camera"
 """The channel of camera frames."""
+MODALITIES: Final = (Modality.IMAGE, Modality.VIDEO)
+"""What the site's clients know of; what the account had judged beside it is in the history of `/v1` alone."""
 
 _LAST: Final[LiteralString] = "'ffffffff-ffff-ffff-ffff-ffffffffffff'"
 _PAGE: Final[LiteralString] = f"""
@@ -23,7 +25,7 @@ _PAGE: Final[LiteralString] = f"""
         CASE WHEN modality = 'video' THEN (answer #>> '{{evidence,duration_s}}')::float8 END
     FROM detections
     WHERE account_id = %(account_id)s AND status = 'succeeded' AND deleted_at IS NULL
-        AND id < coalesce(%(after)s::uuid, {_LAST})
+        AND modality = ANY (%(modalities)s) AND id < coalesce(%(after)s::uuid, {_LAST})
     ORDER BY id DESC LIMIT %(limit)s
 """  # noqa: S608 - The inserted text is a constant.
 _FRAMES: Final[LiteralString] = """
@@ -34,7 +36,7 @@ _FRAMES: Final[LiteralString] = """
     ORDER BY d.id DESC LIMIT %(limit)s
 """
 
-DetectionType = Literal["image", "video", "audio", "camera"]
+DetectionType = Literal["image", "video", "camera"]
 
 
 class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +76,7 @@ class SiteHistory:
             InvalidCursorError: The cursor is none of ours.
         """
         after = read_cursor(cursor) if cursor else None
-        parameters = {"account_id": account_id, "after": after, "limit": limit + 1}
+        parameters = {"account_id": account_id, "modalities": list(MODALITIES), "after": after, "limit": limit + 1}
         async with self._pool.connection() as database:
             rows = await (await database.execute(_PAGE, parameters)).fetchall()
         entries = tuple(_entry(row) for row in rows[:limit])

@@ -1,6 +1,6 @@
 """Counts of an account's detections, from the summary by day alone: what they cost does not grow with the history."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
@@ -39,7 +39,9 @@ _REPORTS: Final[dict[Interval, LiteralString]] = {
     for interval, start in _STARTS.items()
 }
 """One row in all, one for each modality, one for each period that is not empty."""
-_SUMMARY: Final[LiteralString] = f"SELECT {_SUMS} FROM detection_days WHERE account_id = %(account_id)s"  # noqa: S608 - As above.
+_SUMMARY: Final[LiteralString] = f"""
+    SELECT {_SUMS} FROM detection_days WHERE account_id = %(account_id)s AND modality = ANY (%(modalities)s)
+"""  # noqa: S608 - As above.
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +120,11 @@ class Stats:
             series=tuple(Period(start=start, **by_start.get(start, _NOTHING).counts()) for start in starts),
         )
 
-    async def summary(self, account_id: UUID) -> StatsSummary:
-        """The counts of all of an account's verdicts that are not in the bin."""
+    async def summary(self, account_id: UUID, modalities: Collection[Modality] = tuple(Modality)) -> StatsSummary:
+        """The counts of all of an account's verdicts in these modalities that are not in the bin."""
+        parameters = {"account_id": account_id, "modalities": list(modalities)}
         async with self._pool.connection() as database:
-            row = await (await database.execute(_SUMMARY, {"account_id": account_id})).fetchone()
+            row = await (await database.execute(_SUMMARY, parameters)).fetchone()
         sums = _read_sums(row or ())
         return StatsSummary(
             total_detections=sums.succeeded,

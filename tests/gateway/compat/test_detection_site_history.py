@@ -8,6 +8,7 @@ import pytest
 
 from bentos.contract import ErrorBody, Modality
 from gateway.detections.fakes import Script
+from tests.fixtures.gateway import MP4, WAV
 from tests.fixtures.site import Site, assert_error
 
 pytestmark = pytest.mark.integration
@@ -36,6 +37,21 @@ async def test_history_lists_images_videos_and_camera_frames_newest_first(
     assert video_row["thumbnail"].startswith("data:image/jpeg;base64,")
     assert base64.b64decode(video_row["thumbnail"].partition(",")[2])[:2] == b"\xff\xd8"
     assert (image_row["duration"], camera_row["thumbnail"]) == (None, None)
+
+
+async def test_history_and_stats_know_the_same_detections_and_none_of_audio(
+    site: Site, bentos: dict[Modality, Script]
+) -> None:
+    bentos[Modality.AUDIO].p_fake = 0.9
+    await site.image()
+    for data in (WAV, MP4):
+        answer = await site.http.post("/v1/detections", headers=site.bearer, files={"file": ("a", data)})
+        assert answer.status_code == 200
+    history = (await site.get("/api/history?limit=2")).json()
+    assert [row["detection_type"] for row in history["history"]] == ["video", "image"]
+    assert history["next_cursor"] is None
+    stats = (await site.get("/api/stats")).json()
+    assert stats["total_detections"] == stats["fake_count"] + stats["real_count"] == history["count"]
 
 
 async def test_history_is_ones_own_and_goes_on_by_cursor(site: Site, visitor: Site) -> None:
