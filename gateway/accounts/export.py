@@ -76,7 +76,12 @@ _AUDIT: Final[LiteralString] = """
 
 KINDS: Final = (
     Kind(name="account", page=_ACCOUNT),
-    _of_keys("identity", "identities", "issuer || ' ' || subject", "issuer, subject, email, created_at, last_used_at"),
+    _of_keys(
+        "identity",
+        "identities",
+        "issuer || ' ' || subject",
+        "issuer, subject, email, email_verified, created_at, last_used_at",
+    ),
     _of_table("passkey", "passkeys", "id, name, transports, sign_count, created_at, last_used_at"),
     _of_table("session", "sessions", "id, method, client, address, created_at, last_used_at, expires_at, closed_at"),
     _of_keys(

@@ -24,6 +24,7 @@ MOST: Final = 20
 
 _ACCOUNTS: Final[Any] = table_of(Account)
 _IDENTITIES: Final[Any] = table_of(Identity)
+_SHOWN: Final = ("issuer", "subject", "email", "email_verified", "created_at", "last_used_at")
 
 _TAKE_TURN: Final = text("SELECT pg_advisory_xact_lock(hashtextextended(:issuer || ' ' || :subject, 0))")
 
@@ -40,11 +41,12 @@ class Person:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """An identity of an account."""
+    """An identity of an account; `email_verified` is what the issuer says of the e-mail."""
 
     issuer: str
     subject: str
     email: str | None
+    email_verified: bool
     created_at: datetime
     last_used_at: datetime | None
 
@@ -77,8 +79,7 @@ class Identities:
         async with self._engine.begin() as connection:
             account_id, known = await _find(connection, person)
             if account_id is not None:
-                email = func.coalesce(person.email, _IDENTITIES.c.email)
-                seen = update(_IDENTITIES).where(_is(person)).values(last_used_at=func.now(), email=email)
+                seen = update(_IDENTITIES).where(_is(person)).values(last_used_at=func.now(), **_told(person))
                 await connection.execute(seen)
                 return account_id
             account_id = await self._make(connection, person, actor, refuse_taken_email=refuse_taken_email)
@@ -106,7 +107,7 @@ class Identities:
     async def of_account(self, account_id: UUID) -> list[Known]:
         """The identities of an account, the oldest first; at most `MOST`."""
         query = (
-            select(*(_IDENTITIES.c[name] for name in ("issuer", "subject", "email", "created_at", "last_used_at")))
+            select(*(_IDENTITIES.c[name] for name in _SHOWN))
             .where(_IDENTITIES.c.account_id == account_id)
             .order_by(_IDENTITIES.c.created_at, _IDENTITIES.c.issuer, _IDENTITIES.c.subject)
             .limit(MOST)
@@ -165,13 +166,19 @@ async def _find(connection: AsyncConnection, person: Person) -> tuple[UUID | Non
 
 async def _attach(connection: AsyncConnection, person: Person, account_id: UUID, actor: Actor, *, known: bool) -> None:
     """Write down whose identity it is; `known` says that it was that of an account now deleted."""
-    values = {"account_id": account_id, "email": person.email, "last_used_at": func.now()}
+    email = {"email": person.email, "email_verified": person.email is not None and person.email_verified}
+    values = {"account_id": account_id, **email, "last_used_at": func.now()}
     if known:
         await connection.execute(update(_IDENTITIES).where(_is(person)).values(created_at=func.now(), **values))
     else:
         await connection.execute(insert(_IDENTITIES).values(issuer=person.issuer, subject=person.subject, **values))
     after = {"issuer": person.issuer, "subject": person.subject}
     await record(connection, Act(actor, "identity.link", "account", str(account_id), after=after))
+
+
+def _told(person: Person) -> dict[str, Any]:
+    """The e-mail as the issuer tells it now; where it tells none, the one of before stays."""
+    return {} if person.email is None else {"email": person.email, "email_verified": person.email_verified}
 
 
 def _is(person: Person) -> Any:

@@ -76,7 +76,7 @@ class UserChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Suspension(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Why an account is suspended: a line that admins read."""
+    """Why an account is suspended: a line that admins read, and its owner, in the export of the account."""
 
     reason: Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern=_ONE_LINE)]
 

@@ -16,7 +16,7 @@ from gateway.reference.operations import KEYED
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose token it is; `email` is the account's own, else that by which an outside issuer knows it, else null."""
+    """Whose token it is; `email` is the account's own, else that that an outside issuer has verified, else null."""
 
     id: UUID
     email: str | None
@@ -29,7 +29,7 @@ async def read_me(request: Request[Caller, Any, Any], identities: NamedDependenc
     email = request.user.email
     if email is None:
         known = await identities.of_account(request.user.account_id)
-        email = next((one.email for one in known if one.email is not None), None)
+        email = next((one.email for one in known if one.email_verified), None)
     return Identity(id=request.user.account_id, email=email)
 
 

@@ -81,5 +81,6 @@ class Identity(SQLModel, table=True):
     subject: str = Field(sa_column=Column("subject", Text, primary_key=True))
     account_id: UUID = Field(sa_column=owner(index=True))
     email: str | None = Field(default=None, sa_type=Text)
+    email_verified: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     created_at: datetime | None = Field(default=None, sa_column=timestamp("created_at", required=True))
     last_used_at: datetime | None = Field(default=None, sa_column=timestamp("last_used_at"))

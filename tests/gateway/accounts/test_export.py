@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from gateway.accounts.export import KINDS, write_lines
+from gateway.admin.schemas import Suspension
 from gateway.db.engine import open_database
 from gateway.db.tables import METADATA
 from gateway.settings import GatewaySettings
@@ -81,6 +82,21 @@ async def test_it_tells_all_of_the_account_and_nothing_of_others(anonymous: Clie
     secrets = [key, tokens["refresh_token"], tokens["access_token"], await mailed_token(database), "$argon2"]
     for secret in [*secrets, "other@example.org"]:
         assert secret not in text
+
+
+async def test_the_reason_of_a_suspension_is_told_as_admins_are_warned(anonymous: Client, database: Connection) -> None:
+    made = await register(anonymous.http)
+    promoted = "UPDATE accounts SET role = 'super_admin' WHERE email = 'admin@example.org'"
+    await register(anonymous.http, "admin@example.org")
+    await database.execute(promoted)
+    admin = bearer(await log_in(anonymous.http, "admin@example.org"))
+    path = f"/v1/admin/users/{made['id']}"
+    body = {"reason": "Resells access."}
+    assert (await anonymous.http.post(f"{path}/suspend", json=body, headers=admin)).status_code == 200
+    assert (await anonymous.http.post(f"{path}/activate", headers=admin)).status_code == 200
+    lines = await export(anonymous, await log_in(anonymous.http))
+    assert "Resells access." in json.dumps(lines)
+    assert "its owner, in the export" in str(Suspension.__doc__)
 
 
 async def test_what_others_did_to_the_account_is_told_but_not_by_whom(anonymous: Client, database: Connection) -> None:

@@ -129,13 +129,15 @@ async def test_an_email_leads_into_no_account(
     assert await accounts(database) == 8
 
 
-async def test_a_front_end_with_its_own_sign_in_reads_the_email_that_it_gave(
-    anonymous: Client, identity_provider: IdentityProvider
+@pytest.mark.parametrize("verified", [True, False, None])
+async def test_a_front_end_with_its_own_sign_in_reads_the_email_that_its_issuer_verified(
+    anonymous: Client, identity_provider: IdentityProvider, *, verified: bool | None
 ) -> None:
-    """Contract C: its users come with tokens that say an e-mail, and nothing of its being verified."""
-    bearer = {"authorization": f"Bearer {identity_provider.sign(said(email=EMAIL))}"}
+    await anonymous.http.post("/v1/auth/register", json={"email": EMAIL, "password": PASSWORD})
+    token = identity_provider.sign(said(email=EMAIL, email_verified=verified))
+    bearer = {"authorization": f"Bearer {token}"}
     answer = await anonymous.http.get("/auth/me", headers=bearer)
-    assert answer.json()["email"] == EMAIL
+    assert answer.json() == {"id": answer.json()["id"], "email": EMAIL if verified else None, "authenticated": True}
     assert (await anonymous.http.get("/v1/account", headers=bearer)).json()["email"] is None
 
 

@@ -85,3 +85,17 @@ async def test_a_key_without_the_scope_links_nothing(page: Page, anonymous: Clie
     body = {"code": await page.code(), "verifier": page.verifier}
     answer = await page.http.post("/v1/account/identities", headers=anonymous.headers(), json=body)
     assert answer.status_code == 403
+
+
+async def test_whether_an_email_is_verified_is_what_the_provider_said_last(
+    page: Page, identity_provider: IdentityProvider
+) -> None:
+    for claims, told in (
+        ({"email": "a@example.org", "email_verified": False}, None),
+        ({"email": "a@example.org", "email_verified": True}, "a@example.org"),
+        ({}, "a@example.org"),
+        ({"email": "b@example.org"}, None),
+    ):
+        identity_provider.claims = claims
+        headers = {"authorization": f"Bearer {(await page.sign_in()).json()['access_token']}"}
+        assert (await page.http.get("/auth/me", headers=headers)).json()["email"] == told, claims
