@@ -88,7 +88,7 @@ class Frames:
                         raise _too_large()
                     taken += chunk
         except TimeoutError as error:
-            raise OverloadedError("The frame did not arrive in time.", code="upload_timeout", status=408) from error
+            raise OverloadedError("The file did not arrive in time.", code="upload_timeout", status=408) from error
         if len(taken) > _DECODED_AT_ONCE:
             return await asyncio.to_thread(_decode, taken)
         return _decode(taken)
