@@ -163,9 +163,10 @@ def overposts(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, An
         body = operation.get("requestBody", {}).get("content", {}).get("application/json")
         if body is None:
             continue
-        (name,) = re.findall(r"#/components/schemas/(\w+)", str(body["schema"]))
-        assert schemas[name]["additionalProperties"] is False
-        known = schemas[name]["properties"]
+        names = re.findall(r"#/components/schemas/(\w+)", str(body["schema"]))
+        schema = schemas[names[0]] if names else body["schema"]
+        assert schema["additionalProperties"] is False
+        known = schema["properties"]
         for field in (*NOT_YOURS, *STATUSES):
             if field not in known:
                 yield method, path, operation, field
