@@ -19,13 +19,12 @@ from gateway.accounts.schemas import AccountDeletion, AccountUpdate, AccountView
 from gateway.accounts.sessions import Sessions
 from gateway.audit.service import actor_of
 from gateway.reference.operations import KEYED, OptionalBodyOperation
-from gateway.rendering import Problem
+from gateway.reference.problems import problems
 
 Call = Request[Caller, Any, Any]
 
-_PROBLEMS: Final = {
-    status: ResponseSpec(data_container=Problem, description=description, media_type="application/problem+json")
-    for status, description in {
+_PROBLEMS: Final = problems(
+    {
         400: "A parameter or the body is at fault.",
         401: "No valid access token or key.",
         403: "The key lacks the scope `account`, the account is suspended, or the password is wrong or needed.",
@@ -33,8 +32,8 @@ _PROBLEMS: Final = {
         409: "This cannot be done as things stand; `code` says why.",
         429: "The password was wrong too often; see Retry-After.",
         503: "Too many wait; see Retry-After.",
-    }.items()
-}
+    }
+)
 
 
 def _refusals(*statuses: int) -> dict[int, ResponseSpec]:

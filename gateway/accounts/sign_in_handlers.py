@@ -29,14 +29,13 @@ from gateway.audit.service import actor_of
 from gateway.errors import NotFoundError
 from gateway.limits.addresses import limit_by_address
 from gateway.reference.operations import KEYED
-from gateway.rendering import Problem
+from gateway.reference.problems import problems
 
 Anonymous = Request[Any, Any, Any]
 Call = Request[Caller, Any, Any]
 
-_PROBLEMS: Final = {
-    status: ResponseSpec(data_container=Problem, description=description, media_type="application/problem+json")
-    for status, description in {
+_PROBLEMS: Final = problems(
+    {
         400: "The body is at fault, or the token is not valid.",
         401: "The name, the password or the token is wrong.",
         403: "The account is suspended or its e-mail not verified, or the key lacks the scope.",
@@ -44,8 +43,8 @@ _PROBLEMS: Final = {
         409: "There is an account with this e-mail or username.",
         429: "Too many attempts; see Retry-After.",
         503: "Too many wait; see Retry-After.",
-    }.items()
-}
+    }
+)
 
 
 def _refusals(*statuses: int) -> dict[int, ResponseSpec]:

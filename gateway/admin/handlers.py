@@ -15,23 +15,22 @@ from gateway.audit.service import actor_of
 from gateway.keys.schemas import KeyPage
 from gateway.keys.service import Keys
 from gateway.reference.operations import KEYED
-from gateway.rendering import Problem
+from gateway.reference.problems import problems
 
 Call = Request[Caller, Any, Any]
 UserId = Annotated[UUID, PathParameter(description="Id of the user.")]
 Cursor = Annotated[str | None, QueryParameter(description="`next_cursor` of the page before.")]
 Limit = Annotated[int, QueryParameter(ge=1, le=100, description="Most entries on the page.")]
 
-PROBLEMS: Final = {
-    status: ResponseSpec(data_container=Problem, description=description, media_type="application/problem+json")
-    for status, description in {
+PROBLEMS: Final = problems(
+    {
         400: "A parameter or the body is at fault.",
         401: "No valid access token or key.",
         403: "The caller is no super_admin, is suspended, or its key lacks the scope `admin`.",
         404: "There is no such thing.",
         409: "This cannot be done as things stand; `code` says why.",
-    }.items()
-}
+    }
+)
 
 
 def refusals(*statuses: int) -> dict[int, ResponseSpec]:

@@ -6,7 +6,6 @@ from uuid import UUID
 
 from litestar import Router, get
 from litestar.di import NamedDependency
-from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 
 from gateway.access.guard import require_admin
@@ -14,17 +13,16 @@ from gateway.audit.reading import AuditFilter, AuditLog
 from gateway.audit.schemas import AuditPage
 from gateway.errors import RequestError
 from gateway.reference.operations import KEYED
-from gateway.rendering import Problem
+from gateway.reference.problems import problems
 
 _PRINTABLE: Final = r"^[^\x00-\x1f\x7f]*$"
-_PROBLEMS: Final = {
-    status: ResponseSpec(data_container=Problem, description=description, media_type="application/problem+json")
-    for status, description in {
+_PROBLEMS: Final = problems(
+    {
         400: "A parameter is at fault.",
         401: "No valid access token or key.",
         403: "The caller is no super_admin, is suspended, or its key lacks the scope `admin`.",
-    }.items()
-}
+    }
+)
 
 
 @get("/", summary="List audit events", responses=_PROBLEMS)

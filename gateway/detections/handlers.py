@@ -4,17 +4,15 @@ from typing import Any
 
 from litestar import Request, Response, Router, post
 from litestar.di import NamedDependency
-from litestar.openapi.datastructures import ResponseSpec
 
 from gateway.detections.reception import Reception
 from gateway.detections.schemas import DetectionView
 from gateway.history.handlers import history_handlers
 from gateway.reference.operations import KEYED, FileOperation
-from gateway.rendering import Problem
+from gateway.reference.problems import problems
 
-_REFUSALS = {
-    status: ResponseSpec(data_container=Problem, description=description, media_type="application/problem+json")
-    for status, description in {
+_REFUSALS = problems(
+    {
         400: "The request or the file is at fault.",
         401: "No valid API key.",
         413: "The file is too large.",
@@ -22,8 +20,8 @@ _REFUSALS = {
         429: "A limit is used up; see Retry-After.",
         503: "The detector does not answer; nothing was charged; see Retry-After.",
         504: "Judging took too long; nothing was charged.",
-    }.items()
-}
+    }
+)
 
 
 @post(

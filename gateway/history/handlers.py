@@ -6,7 +6,6 @@ from uuid import UUID
 
 from litestar import Request, Response, Router, delete, get, patch, post, put
 from litestar.di import NamedDependency, Provide
-from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 from litestar.params import Body, PathParameter, QueryParameter
 from litestar.response import Stream
@@ -21,7 +20,7 @@ from gateway.history.schemas import DetectionUpdate, Interval, NewFeedback, Stat
 from gateway.history.service import History
 from gateway.history.stats import Stats
 from gateway.reference.operations import KEYED, ExportOperation, PictureOperation
-from gateway.rendering import Problem
+from gateway.reference.problems import problems
 
 DetectionId = Annotated[UUID, PathParameter(description="Id of the detection.")]
 Call = Request[Caller, Any, Any]
@@ -29,16 +28,15 @@ Call = Request[Caller, Any, Any]
 _UPDATE: Final = Example(value={"client_reference": "order-1234", "tags": ["night", "front door"]})
 _FEEDBACK: Final = Example(value={"label": "fake", "note": "The sender admitted it."})
 _FILTERS: Final = {"filters": Provide(read_filters, sync_to_thread=False)}
-_PROBLEMS: Final = {
-    status: ResponseSpec(data_container=Problem, description=description, media_type="application/problem+json")
-    for status, description in {
+_PROBLEMS: Final = problems(
+    {
         400: "A parameter or the body is at fault.",
         401: "No valid API key or access token.",
         403: "The key lacks the scope, or the account is suspended.",
         404: "The account has no such detection.",
         409: "The detection is still running, or has no verdict.",
-    }.items()
-}
+    }
+)
 _OF_LISTS: Final = {status: _PROBLEMS[status] for status in (400, 401, 403)}
 _OF_ONE: Final = {status: _PROBLEMS[status] for status in (401, 403, 404)}
 _OF_CHANGES: Final = {status: _PROBLEMS[status] for status in (400, 401, 403, 404)}

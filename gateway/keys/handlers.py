@@ -5,7 +5,6 @@ from uuid import UUID
 
 from litestar import Request, Router, delete, get, patch, post
 from litestar.di import NamedDependency
-from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 from litestar.params import Body, PathParameter, QueryParameter
 
@@ -16,21 +15,20 @@ from gateway.idempotency.handlers import idempotent
 from gateway.keys.schemas import KeyChange, KeyPage, KeyView, NewKeyOrder, NewKeyView, Rotation
 from gateway.keys.service import Keys
 from gateway.reference.operations import KEYED, OptionalBodyOperation
-from gateway.rendering import Problem
+from gateway.reference.problems import problems
 
 KeyId = Annotated[UUID, PathParameter(description="Id of the key.")]
 Call = Request[Caller, Any, Any]
 
-_PROBLEMS: Final = {
-    status: ResponseSpec(data_container=Problem, description=description, media_type="application/problem+json")
-    for status, description in {
+_PROBLEMS: Final = problems(
+    {
         400: "A parameter or the body is at fault.",
         401: "No valid API key or access token.",
         403: "The key lacks the scope `keys`, or would give more than it has, or the account is suspended.",
         404: "The account has no such key.",
         409: "The key is revoked, expired or was rotated before, or the account has as many keys as it may.",
-    }.items()
-}
+    }
+)
 _NEW: Final = Example(
     summary="A key for one program",
     value={

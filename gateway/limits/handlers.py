@@ -5,7 +5,6 @@ from typing import Annotated, Any, Final
 
 from litestar import Request, Router, get
 from litestar.di import NamedDependency
-from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 
 from gateway.access.guard import Caller, require
@@ -15,18 +14,17 @@ from gateway.limits.report import report
 from gateway.limits.schemas import Grouping, UsageDays, UsageReport
 from gateway.limits.usage import Usage
 from gateway.reference.operations import KEYED
-from gateway.rendering import Problem
+from gateway.reference.problems import problems
 
 Call = Request[Caller, Any, Any]
 
-_PROBLEMS: Final = {
-    status: ResponseSpec(data_container=Problem, description=description, media_type="application/problem+json")
-    for status, description in {
+_PROBLEMS: Final = problems(
+    {
         400: "A parameter is at fault.",
         401: "No valid API key or access token.",
         403: "The key lacks the scope, or the account is suspended.",
-    }.items()
-}
+    }
+)
 
 
 @get("/", summary="Read usage", responses={status: _PROBLEMS[status] for status in (401, 403)})

@@ -20,7 +20,7 @@ from gateway.oidc.entry import Entry
 from gateway.oidc.schemas import IdentityList, IdentityView, ProviderList, ProviderView, Redemption
 from gateway.oidc.service import FLOW_LIFETIME, PATH, OutsideSignIn, Return
 from gateway.reference.operations import KEYED
-from gateway.rendering import Problem
+from gateway.reference.problems import problems
 
 Anonymous = Request[Any, Any, Any]
 Call = Request[Caller, Any, Any]
@@ -29,9 +29,8 @@ ProviderPath = Annotated[str, PathParameter(description="Name of the provider.")
 _TEXT: Final = r"^[^\x00-\x1f\x7f]+$"
 # Addresses on these ways hold secrets for a moment: nobody keeps the answers or is told where one came from.
 _DISCREET: Final = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
-_PROBLEMS: Final = {
-    status: ResponseSpec(data_container=Problem, description=description, media_type="application/problem+json")
-    for status, description in {
+_PROBLEMS: Final = problems(
+    {
         400: "A parameter or the body is at fault.",
         401: "The provider or we did not confirm the sign-in, or no valid access token or key.",
         403: "The account may not, the key lacks the scope `account`, or a sign-in just now is needed; see `code`.",
@@ -39,8 +38,8 @@ _PROBLEMS: Final = {
         409: "The identity or its e-mail belongs to another account, or it is the last way in; `code` says which.",
         429: "Too many sign-ins were begun from this address; see Retry-After.",
         503: "The provider does not answer; see Retry-After.",
-    }.items()
-}
+    }
+)
 
 
 def _refusals(*statuses: int) -> dict[int, ResponseSpec]:

@@ -31,22 +31,21 @@ from gateway.passkeys.schemas import (
 from gateway.passkeys.service import Passkeys
 from gateway.passkeys.sign_in import PasskeySignIn
 from gateway.reference.operations import KEYED
-from gateway.rendering import Problem
+from gateway.reference.problems import problems
 
 Call = Request[Caller, Any, Any]
 PasskeyPath = Annotated[UUID, PathParameter(description="Id of the passkey.")]
 
-_PROBLEMS: Final = {
-    status: ResponseSpec(data_container=Problem, description=description, media_type="application/problem+json")
-    for status, description in {
+_PROBLEMS: Final = problems(
+    {
         400: "The body is at fault, or the passkey could not be verified.",
         401: "No valid access token or key, or the passkey is not accepted.",
         403: "The account may not, the key lacks the scope `account`, or a sign-in just now is needed; see `code`.",
         404: "The account has no such passkey.",
         409: "This cannot be done as things stand; `code` says why.",
         429: "Too many attempts; see Retry-After.",
-    }.items()
-}
+    }
+)
 
 
 def _refusals(*statuses: int) -> dict[int, ResponseSpec]:
