@@ -9,7 +9,9 @@ from gateway.db.tables.audit import AuditEvent
 from gateway.db.tables.columns import METADATA, table_of
 from gateway.db.tables.detections import DetectionDay, DetectionRow
 from gateway.db.tables.idempotency import IdempotencyKey
+from gateway.db.tables.jobs import Batch, Job, JobEvent, QueuePause
 from gateway.db.tables.keys import ApiKey, Meter
+from gateway.db.tables.media import DeletionProof, Medium, StorageMeter
 from gateway.db.tables.sign_in import (
     OidcFlow,
     OneTimeToken,
@@ -20,25 +22,37 @@ from gateway.db.tables.sign_in import (
     SignInFailure,
     SignInTicket,
 )
+from gateway.db.tables.webhooks import WebhookDelivery, WebhookEndpoint, WebhookMessage, WebhookTry
 
 __all__ = [
     "METADATA",
     "Account",
     "ApiKey",
     "AuditEvent",
+    "Batch",
+    "DeletionProof",
     "DetectionDay",
     "DetectionRow",
     "IdempotencyKey",
     "Identity",
+    "Job",
+    "JobEvent",
+    "Medium",
     "Meter",
     "OidcFlow",
     "OneTimeToken",
     "Passkey",
     "PasskeyChallenge",
     "Plan",
+    "QueuePause",
     "RefreshToken",
     "Session",
     "SignInFailure",
     "SignInTicket",
+    "StorageMeter",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookMessage",
+    "WebhookTry",
     "table_of",
 ]

@@ -19,6 +19,7 @@ class Plan(SQLModel, table=True):
         CheckConstraint("daily_limit >= 0 AND daily_bytes >= 0", name="plans_daily_check"),
         CheckConstraint("burst_limit > 0 AND burst_period_s > 0", name="plans_burst_check"),
         CheckConstraint("concurrent_limit > 0", name="plans_concurrent_check"),
+        CheckConstraint("storage_bytes >= 0", name="plans_storage_check"),
     )
 
     name: str = Field(primary_key=True, sa_type=Text)
@@ -28,11 +29,14 @@ class Plan(SQLModel, table=True):
     burst_limit: int | None = None
     burst_period_s: int = Field(default=60, sa_column_kwargs={"server_default": "60"})
     concurrent_limit: int | None = None
+    storage_bytes: int | None = Field(default=None, sa_type=BigInteger)
     created_at: datetime | None = Field(default=None, sa_column=timestamp("created_at", required=True))
 
 
 class Account(SQLModel, table=True):
     """A person or a program. A limit that is null is the plan's; no password means no login by password.
+
+    `keeps_media`: what is judged is kept where a request does not say otherwise, for `retention_days` (null: forever).
 
     A deleted account keeps its row for those that refer to it, and frees its e-mail and username.
     """
@@ -49,6 +53,7 @@ class Account(SQLModel, table=True):
         CheckConstraint("daily_limit >= 0 AND daily_bytes >= 0", name="accounts_daily_check"),
         CheckConstraint("burst_limit > 0 AND burst_period_s > 0", name="accounts_burst_check"),
         CheckConstraint("concurrent_limit > 0", name="accounts_concurrent_check"),
+        CheckConstraint("storage_bytes >= 0 AND retention_days > 0", name="accounts_storage_check"),
     )
 
     id: UUID | None = Field(default=None, primary_key=True, sa_column_kwargs=ID)
@@ -68,6 +73,9 @@ class Account(SQLModel, table=True):
     burst_limit: int | None = None
     burst_period_s: int | None = None
     concurrent_limit: int | None = None
+    storage_bytes: int | None = Field(default=None, sa_type=BigInteger)
+    keeps_media: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    retention_days: int | None = None
     created_at: datetime | None = Field(default=None, sa_column=timestamp("created_at", required=True))
     deleted_at: datetime | None = Field(default=None, sa_column=timestamp("deleted_at"))
 

@@ -4,11 +4,22 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, LargeBinary, PrimaryKeyConstraint, Text, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Text,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from gateway.db.tables.columns import ID, moment, number, texts, timestamp
+from gateway.db.tables.columns import ID, number, texts, timestamp
 
 _ZERO: dict[str, Any] = {"server_default": text("0")}
 _COUNTS = [
@@ -19,6 +30,9 @@ _COUNTS = [
 
 class DetectionRow(SQLModel, table=True):
     """One detection: opened as `running` when it is admitted and charged, closed when it is settled or swept.
+
+    One of a job is opened as `queued`, and has no deadline: its job (`job_id`, no foreign key, for the job refers to it
+    too) has a lease instead. `medium_id` is the medium that its owner keeps.
 
     `attempt` is the token of whoever may settle it. `answer` is the Bento's whole answer. `media_digest` is the
     SHA-256 of the medium. `channel` tells which kind of call it came by. `cached_from` names the detection whose
@@ -40,7 +54,8 @@ class DetectionRow(SQLModel, table=True):
         Index("detections_bin_idx", "account_id", text("id DESC"), postgresql_where=text("deleted_at IS NOT NULL")),
         Index("detections_running_idx", "deadline_at", postgresql_where=text("status = 'running'")),
         Index("detections_running_account_idx", "account_id", postgresql_where=text("status = 'running'")),
-        CheckConstraint("status IN ('running', 'succeeded', 'failed')", name="detections_status_check"),
+        Index("detections_medium_idx", "medium_id", postgresql_where=text("medium_id IS NOT NULL")),
+        CheckConstraint("status IN ('queued', 'running', 'succeeded', 'failed')", name="detections_status_check"),
         CheckConstraint("feedback IN ('real', 'fake', 'unsure')", name="detections_feedback_check"),
     )
 
@@ -60,11 +75,15 @@ class DetectionRow(SQLModel, table=True):
     client_reference: str | None = Field(default=None, sa_type=Text)
     tags: list[str] = Field(default=[], sa_column=texts("tags", required=True))
     cached_from: UUID | None = None
+    job_id: UUID | None = None
+    medium_id: UUID | None = Field(
+        default=None, sa_column=Column("medium_id", Uuid, ForeignKey("media.id", ondelete="SET NULL"))
+    )
     charged: int = Field(default=1, sa_column_kwargs={"server_default": text("1")})
     charged_on: date
     refunded: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     created_at: datetime | None = Field(default=None, sa_column=timestamp("created_at", required=True))
-    deadline_at: datetime = Field(sa_column=moment("deadline_at"))
+    deadline_at: datetime | None = Field(default=None, sa_column=timestamp("deadline_at"))
     settled_at: datetime | None = Field(default=None, sa_column=timestamp("settled_at"))
     deleted_at: datetime | None = Field(default=None, sa_column=timestamp("deleted_at"))
     verdict: str | None = Field(default=None, sa_type=Text)
