@@ -10,9 +10,9 @@ from litestar import Request
 from bentos.contract import Modality
 from gateway.access.credentials import Credentials
 from gateway.access.guard import Guard
-from gateway.detections.admission import Order
 from gateway.detections.forms import ANY_MODEL, ModelChoice, RequestBody
 from gateway.detections.intake import Intake, Upload
+from gateway.detections.orders import Order
 from gateway.detections.service import Detections, Outcome
 from gateway.errors import AuthenticationError, ClientGoneError, GatewayError
 from gateway.idempotency.headers import note_replay, read_idempotency_key

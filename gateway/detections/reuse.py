@@ -11,9 +11,9 @@ import msgspec
 
 from bentos.contract import Detection, ModelInfo
 from gateway.db.engine import Pool
-from gateway.detections.admission import Order
 from gateway.detections.client import BentoAnswer
 from gateway.detections.intake import Upload
+from gateway.detections.orders import Order
 from gateway.models.service import Models
 
 _FIND: Final[LiteralString] = """

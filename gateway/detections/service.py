@@ -14,10 +14,11 @@ import psycopg
 import structlog
 
 from bentos.contract import Modality
-from gateway.detections.admission import Admission, Admitted, Order, Refused, Replayed
+from gateway.detections.admission import Admission
 from gateway.detections.client import BentoAnswer, BentoClient
 from gateway.detections.intake import Upload
 from gateway.detections.media import MediaStore
+from gateway.detections.orders import Admitted, Order, Refused, Replayed
 from gateway.detections.reuse import Reuse
 from gateway.detections.schemas import DetectionSummary, DetectionView, view_of_answer
 from gateway.errors import DatabaseUnavailableError, DeadlineExceededError, FailureError, GatewayError

@@ -23,10 +23,11 @@ import msgspec
 from bentos.contract import Detection, ImageEvidence, Modality, Thresholds, Timings, Verdict
 from gateway.access.credentials import Credentials
 from gateway.db.engine import open_database
-from gateway.detections.admission import Admission, Admitted, Order
+from gateway.detections.admission import Admission
 from gateway.detections.client import BentoAnswer
 from gateway.detections.intake import Upload
 from gateway.detections.media import MemoryMedia
+from gateway.detections.orders import Admitted, Order
 from gateway.history.filters import Filters
 from gateway.history.schemas import Interval
 from gateway.history.service import History

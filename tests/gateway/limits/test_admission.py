@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from gateway.db.engine import open_database
-from gateway.detections.admission import Admission, Refused
+from gateway.detections.admission import Admission
+from gateway.detections.orders import Refused
 from gateway.settings import GatewaySettings
 from tests.fixtures.admissions import (
     Clock,

@@ -10,7 +10,8 @@ import pytest
 
 from bentos.contract import Modality
 from gateway.access.credentials import Credentials
-from gateway.detections.admission import Admission, Refused
+from gateway.detections.admission import Admission
+from gateway.detections.orders import Refused
 from gateway.keys.secrets import make_key
 from gateway.limits.headers import limit_headers
 from tests.fixtures.admissions import (

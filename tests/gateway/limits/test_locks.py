@@ -11,7 +11,8 @@ import pytest
 from bentos.contract import Modality
 from gateway.access.credentials import Credentials
 from gateway.db.engine import open_database
-from gateway.detections.admission import Admission, Admitted
+from gateway.detections.admission import Admission
+from gateway.detections.orders import Admitted
 from gateway.keys.secrets import make_key
 from gateway.settings import MEDIA_MODALITIES, GatewaySettings
 from tests.fixtures.admissions import add_key, fail, make_holder, order, verdict
