@@ -28,9 +28,9 @@ from gateway.accounts.service import Accounts
 from gateway.accounts.sessions import Sessions
 from gateway.accounts.sign_in_handlers import sign_in_routes
 from gateway.admin.handlers import user_routes
-from gateway.admin.jobs import Jobs
 from gateway.admin.plans import Plans
-from gateway.admin.platform_handlers import job_routes, plan_routes
+from gateway.admin.platform_handlers import plan_routes, task_routes
+from gateway.admin.queue_tasks import QueueTasks
 from gateway.admin.users import Users
 from gateway.arrival import Arrival
 from gateway.audit.handlers import audit_routes
@@ -107,7 +107,7 @@ _SERVICES = (
     "identities",
     "users",
     "plans",
-    "admin_jobs",
+    "queue_tasks",
     "audit_log",
     "models",
     "fitness",
@@ -187,7 +187,7 @@ def build_app(settings: GatewaySettings) -> Edge:
                 passkey_sign_in=PasskeySignIn(database.engine, party_of(settings), settings),
                 users=Users(database.engine),
                 plans=Plans(database.engine, settings.default_plan),
-                admin_jobs=Jobs(database.pool),
+                queue_tasks=QueueTasks(database.pool),
                 audit_log=AuditLog(database.engine),
                 models=models,
                 fitness=fitness,
@@ -231,7 +231,7 @@ def build_app(settings: GatewaySettings) -> Edge:
             model_routes,
             user_routes,
             plan_routes,
-            job_routes,
+            task_routes,
             audit_routes,
             reference_routes,
             read_metrics,

@@ -1,4 +1,4 @@
-"""`/v1/admin/plans` and `/v1/admin/jobs`: what the platform gives to everybody, and what it is doing."""
+"""`/v1/admin/plans` and `/v1/admin/tasks`: what the platform gives to everybody, and what it is doing."""
 
 from typing import Annotated, Any, Final
 
@@ -8,9 +8,9 @@ from litestar.params import Body, PathParameter, QueryParameter
 
 from gateway.access.guard import Caller, require_admin
 from gateway.admin.handlers import Cursor, Limit, refusals
-from gateway.admin.jobs import Jobs
 from gateway.admin.plans import Plans
-from gateway.admin.schemas import JobPage, JobStatus, JobView, NewPlan, PlanLimits, PlanList, PlanView
+from gateway.admin.queue_tasks import QueueTasks
+from gateway.admin.schemas import NewPlan, PlanLimits, PlanList, PlanView, TaskPage, TaskStatus, TaskView
 from gateway.audit.service import actor_of
 from gateway.idempotency.handlers import idempotent
 from gateway.reference.operations import KEYED
@@ -53,26 +53,26 @@ async def remove_plan(request: Call, plans: NamedDependency[Plans], name: PlanPa
     await plans.remove(name, actor=actor_of(request))
 
 
-@get("/", summary="List jobs", responses=refusals(400))
-async def list_jobs(
-    admin_jobs: NamedDependency[Jobs],
+@get("/", summary="List tasks", responses=refusals(400))
+async def list_tasks(
+    queue_tasks: NamedDependency[QueueTasks],
     *,
-    status: Annotated[JobStatus | None, QueryParameter(description="In this status.")] = None,
+    status: Annotated[TaskStatus | None, QueryParameter(description="In this status.")] = None,
     task: Annotated[str | None, QueryParameter(max_length=128, pattern=_NAME, description="Of this task.")] = None,
     queue: Annotated[str | None, QueryParameter(max_length=128, pattern=_NAME, description="In this queue.")] = None,
     cursor: Cursor = None,
     limit: Limit = 20,
-) -> JobPage:
-    """List the jobs of the queue, newest first. Finished ones are forgotten after some days."""
-    return await admin_jobs.page(status=status, task=task, queue=queue, cursor=cursor, limit=limit)
+) -> TaskPage:
+    """List what workers are to do, do and did, newest first. Finished ones are forgotten after some days."""
+    return await queue_tasks.page(status=status, task=task, queue=queue, cursor=cursor, limit=limit)
 
 
-@get("/{job_id:int}", summary="Read a job", responses=refusals(404))
-async def read_job(
-    admin_jobs: NamedDependency[Jobs], job_id: Annotated[int, PathParameter(description="Number of the job.")]
-) -> JobView:
-    """Read a job of the queue."""
-    return await admin_jobs.one(job_id)
+@get("/{task_id:int}", summary="Read a task", responses=refusals(404))
+async def read_task(
+    queue_tasks: NamedDependency[QueueTasks], task_id: Annotated[int, PathParameter(description="Number of the task.")]
+) -> TaskView:
+    """Read a task in the queue."""
+    return await queue_tasks.one(task_id)
 
 
 plan_routes = Router(
@@ -82,9 +82,9 @@ plan_routes = Router(
     security=KEYED,
     tags=["Admin"],
 )
-job_routes = Router(
-    "/v1/admin/jobs",
-    route_handlers=[list_jobs, read_job],
+task_routes = Router(
+    "/v1/admin/tasks",
+    route_handlers=[list_tasks, read_task],
     guards=[require_admin],
     security=KEYED,
     tags=["Admin"],

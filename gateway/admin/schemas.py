@@ -20,7 +20,7 @@ Burst = Annotated[int, msgspec.Meta(ge=1, le=LARGEST)]
 Period = Annotated[int, msgspec.Meta(ge=1, le=_DAY_S)]
 Role = Literal["user", "super_admin"]
 Status = Literal["active", "suspended", "deleted"]
-JobStatus = Literal["waiting", "running", "succeeded", "failed", "cancelled", "aborted"]
+TaskStatus = Literal["waiting", "running", "succeeded", "failed", "cancelled", "aborted"]
 PlanName = Annotated[str, msgspec.Meta(pattern=PLAN_NAME, examples=["standard"])]
 
 
@@ -118,8 +118,8 @@ class PlanList(Schema, frozen=True):
     data: tuple[PlanView, ...]
 
 
-class JobView(Schema, frozen=True):
-    """A job of the queue, without what it was called with. `attempts` are those that have ended.
+class TaskView(Schema, frozen=True):
+    """A task in the queue, without what it was called with. `attempts` are those that have ended.
 
     `scheduled_at` is when it may run at the earliest, null: at once. `worker` is the number of the worker that has it.
     """
@@ -127,7 +127,7 @@ class JobView(Schema, frozen=True):
     id: int
     task: str
     queue: str
-    status: JobStatus
+    status: TaskStatus
     attempts: int
     worker: int | None
     created_at: datetime | None
@@ -136,8 +136,8 @@ class JobView(Schema, frozen=True):
     ended_at: datetime | None
 
 
-class JobPage(Schema, frozen=True):
+class TaskPage(Schema, frozen=True):
     """One page, newest first. `next_cursor` asks for the following page; null on the last one."""
 
-    data: tuple[JobView, ...]
+    data: tuple[TaskView, ...]
     next_cursor: str | None

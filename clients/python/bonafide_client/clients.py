@@ -75,7 +75,7 @@ class Surface(Resource[D]):
 
     @cached_property
     def admin(self) -> Admin[D]:
-        """Users, plans, jobs and the audit log, for super_admins."""
+        """Users, plans, tasks and the audit log, for super_admins."""
         return Admin(self.driver)
 
     @property

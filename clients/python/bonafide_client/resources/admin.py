@@ -1,4 +1,4 @@
-"""`client.admin`: users, plans, jobs and the audit log, for super_admins and for keys with the scope `admin`."""
+"""`client.admin`: users, plans, tasks and the audit log, for super_admins and for keys with the scope `admin`."""
 
 from datetime import datetime
 from functools import cached_property
@@ -9,7 +9,7 @@ from bonafide_client.answers import Answer, read_nothing, reader_of
 from bonafide_client.calls import Call, fresh_key, path_of, query_of
 from bonafide_client.operations import D, Listing, Operation, Resource
 from bonafide_client.paging import Page, PageCall
-from bonafide_client.schemas.admin import AuditEvent, Job, JobStatus, Plan, PlanList, Role, User, UserStatus
+from bonafide_client.schemas.admin import AuditEvent, Plan, PlanList, Role, Task, TaskStatus, User, UserStatus
 from bonafide_client.schemas.keys import Key
 
 _READ_USER = reader_of(User)
@@ -17,8 +17,8 @@ _READ_USERS = reader_of(Page[User])
 _READ_KEYS = reader_of(Page[Key])
 _READ_PLAN = reader_of(Plan)
 _READ_PLANS = reader_of(PlanList)
-_READ_JOB = reader_of(Job)
-_READ_JOBS = reader_of(Page[Job])
+_READ_TASK = reader_of(Task)
+_READ_TASKS = reader_of(Page[Task])
 _READ_EVENTS = reader_of(Page[AuditEvent])
 
 
@@ -136,27 +136,27 @@ class Plans(Resource[D]):
         return Call(method="DELETE", path=path_of("admin", "plans", name), read=read_nothing, repeatable=False)
 
 
-class Jobs(Resource[D]):
-    """What the platform does in the background."""
+class Tasks(Resource[D]):
+    """What workers are to do, do and did."""
 
     @Listing
     def list(
         self,
         *,
-        status: JobStatus | None = None,
+        status: TaskStatus | None = None,
         task: str | None = None,
         queue: str | None = None,
         limit: int | None = None,
         cursor: str | None = None,
-    ) -> PageCall[Job]:
-        """List jobs, newest first. Finished ones are forgotten after some days."""
+    ) -> PageCall[Task]:
+        """List tasks, newest first. Finished ones are forgotten after some days."""
         query = query_of({"status": status, "task": task, "queue": queue, "limit": limit})
-        return PageCall(path=path_of("admin", "jobs"), read=_READ_JOBS, query=query, cursor=cursor)
+        return PageCall(path=path_of("admin", "tasks"), read=_READ_TASKS, query=query, cursor=cursor)
 
     @Operation
-    def retrieve(self, number: int) -> Call[Job]:
-        """Read a job."""
-        return Call(method="GET", path=path_of("admin", "jobs", str(number)), read=_READ_JOB)
+    def retrieve(self, number: int) -> Call[Task]:
+        """Read a task."""
+        return Call(method="GET", path=path_of("admin", "tasks", str(number)), read=_READ_TASK)
 
 
 class Admin(Resource[D]):
@@ -173,9 +173,9 @@ class Admin(Resource[D]):
         return Plans(self.driver)
 
     @cached_property
-    def jobs(self) -> Jobs[D]:
-        """What the platform does in the background."""
-        return Jobs(self.driver)
+    def tasks(self) -> Tasks[D]:
+        """What workers are to do, do and did."""
+        return Tasks(self.driver)
 
     @Listing
     def audit(

@@ -8,7 +8,7 @@ from bonafide_client.schemas import Schema
 
 Role = Literal["user", "super_admin"]
 UserStatus = Literal["active", "suspended", "deleted"]
-JobStatus = Literal["waiting", "running", "succeeded", "failed", "cancelled", "aborted"]
+TaskStatus = Literal["waiting", "running", "succeeded", "failed", "cancelled", "aborted"]
 
 
 class Limits(Schema, frozen=True):
@@ -63,8 +63,8 @@ class PlanList(Schema, frozen=True):
     data: tuple[Plan, ...]
 
 
-class Job(Schema, frozen=True):
-    """A job of the queue. `attempts` are those that have ended; `worker` is the number of the worker that has it.
+class Task(Schema, frozen=True):
+    """A task in the queue. `attempts` are those that have ended; `worker` is the number of the worker that has it.
 
     `scheduled_at` is when it may run at the earliest, None: at once.
     """
@@ -72,7 +72,7 @@ class Job(Schema, frozen=True):
     id: int
     task: str
     queue: str
-    status: JobStatus
+    status: TaskStatus
     attempts: int
     worker: int | None
     created_at: datetime | None

@@ -1,14 +1,14 @@
-"""Jobs of the queue as admins see them, without what they were called with."""
+"""Entries of the queue as admins see them, without what they were called with: each is a task for a worker, once."""
 
 from typing import Any, Final, LiteralString
 from uuid import UUID
 
-from gateway.admin.schemas import JobPage, JobStatus, JobView
+from gateway.admin.schemas import TaskPage, TaskStatus, TaskView
 from gateway.db.engine import Pool
 from gateway.db.paging import read_cursor, write_cursor
 from gateway.errors import InvalidCursorError, NotFoundError
 
-_WORDS: Final[dict[str, JobStatus]] = {
+_WORDS: Final[dict[str, TaskStatus]] = {
     "todo": "waiting",
     "doing": "running",
     "succeeded": "succeeded",
@@ -16,7 +16,7 @@ _WORDS: Final[dict[str, JobStatus]] = {
     "cancelled": "cancelled",
     "aborted": "aborted",
 }
-"""The queue's words for the state of a job, and ours."""
+"""The queue's words for the state of an entry, and ours."""
 _STATES: Final = {ours: theirs for theirs, ours in _WORDS.items()}
 _LARGEST: Final = 2**63 - 1
 
@@ -38,16 +38,16 @@ _PAGE: Final[LiteralString] = f"""
 _ONE: Final[LiteralString] = f"SELECT {_COLUMNS} FROM procrastinate_jobs j WHERE j.id = %(id)s"  # noqa: S608 - The same.
 
 
-class Jobs:
-    """The jobs of the platform."""
+class QueueTasks:
+    """What workers are to do, do and did: mails, chores, deliveries, and the attempts of jobs."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def page(
-        self, *, status: JobStatus | None, task: str | None, queue: str | None, cursor: str | None, limit: int
-    ) -> JobPage:
-        """Up to `limit` jobs, newest first, from a cursor on. Raises InvalidCursorError."""
+        self, *, status: TaskStatus | None, task: str | None, queue: str | None, cursor: str | None, limit: int
+    ) -> TaskPage:
+        """Up to `limit` tasks, newest first, from a cursor on. Raises InvalidCursorError."""
         parameters = {
             "before": None if cursor is None else _read_number(cursor),
             "status": None if status is None else _STATES[status],
@@ -59,16 +59,16 @@ class Jobs:
             rows = await (await database.execute(_PAGE, parameters)).fetchall()
         data = tuple(_view(row) for row in rows[:limit])
         following = write_cursor(UUID(int=data[-1].id)) if len(rows) > limit else None
-        return JobPage(data=data, next_cursor=following)
+        return TaskPage(data=data, next_cursor=following)
 
-    async def one(self, number: int) -> JobView:
-        """A job. Raises NotFoundError."""
+    async def one(self, number: int) -> TaskView:
+        """A task. Raises NotFoundError."""
         row = None
         if 0 <= number <= _LARGEST:
             async with self._pool.connection() as database:
                 row = await (await database.execute(_ONE, {"id": number})).fetchone()
         if row is None:
-            raise NotFoundError("There is no such job.")
+            raise NotFoundError("There is no such task.")
         return _view(row)
 
 
@@ -79,8 +79,8 @@ def _read_number(cursor: str) -> int:
     return number
 
 
-def _view(row: tuple[Any, ...]) -> JobView:
-    return JobView(
+def _view(row: tuple[Any, ...]) -> TaskView:
+    return TaskView(
         id=row[0],
         task=row[1],
         queue=row[2],
