@@ -9,6 +9,7 @@ GatewayError
 │   ├── IdempotencyMismatchError (422)
 │   ├── NotFoundError (404) · MethodNotAllowedError (405)
 │   ├── MediaTooLargeError (413) · UnsupportedMediaError (415)
+│   ├── ArchiveError · ZipBombError
 │   └── ClientGoneError (499)     nobody reads this one; it is for the log
 ├── AuthenticationError (401)     who calls is not known
 │   ├── MissingKeyError · InvalidKeyError · InvalidTokenError · WrongPasswordError
@@ -61,6 +62,7 @@ from gateway.errors.permission import (
     StaleSignInError,
 )
 from gateway.errors.requests import (
+    ArchiveError,
     ClientGoneError,
     ConflictError,
     EmailTakenError,
@@ -81,6 +83,7 @@ from gateway.errors.requests import (
     UnreadableMediaError,
     UnsupportedMediaError,
     UsernameTakenError,
+    ZipBombError,
 )
 from gateway.errors.root import (
     GatewayError,
@@ -89,6 +92,7 @@ from gateway.errors.root import (
 __all__ = [
     "AccountSuspendedError",
     "AddressNotAllowedError",
+    "ArchiveError",
     "AuthenticationError",
     "BurstExceededError",
     "BytesExceededError",
@@ -135,4 +139,5 @@ __all__ = [
     "UnsupportedMediaError",
     "UsernameTakenError",
     "WrongPasswordError",
+    "ZipBombError",
 ]

@@ -125,6 +125,18 @@ class UnsupportedMediaError(RequestError):
     code = "unsupported_media_type"
 
 
+class ArchiveError(RequestError):
+    """This is no zip archive, or it is damaged."""
+
+    code = "unreadable_archive"
+
+
+class ZipBombError(ArchiveError):
+    """The archive unpacks to far more than it is itself."""
+
+    code = "zip_bomb"
+
+
 class ClientGoneError(RequestError):
     """The client went away before the request was complete."""
 

@@ -9,7 +9,7 @@ from gateway.db.tables.audit import AuditEvent
 from gateway.db.tables.columns import METADATA, table_of
 from gateway.db.tables.detections import DetectionDay, DetectionRow
 from gateway.db.tables.idempotency import IdempotencyKey
-from gateway.db.tables.jobs import Batch, Job, JobEvent, QueuePause
+from gateway.db.tables.jobs import Batch, BatchItem, Job, JobEvent, QueuePause
 from gateway.db.tables.keys import ApiKey, Meter
 from gateway.db.tables.media import DeletionProof, Medium, StorageMeter
 from gateway.db.tables.sign_in import (
@@ -30,6 +30,7 @@ __all__ = [
     "ApiKey",
     "AuditEvent",
     "Batch",
+    "BatchItem",
     "DeletionProof",
     "DetectionDay",
     "DetectionRow",

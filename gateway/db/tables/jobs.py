@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, I
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from gateway.db.tables.columns import ID, owner, timestamp
+from gateway.db.tables.columns import ID, owner, texts, timestamp
 
 _ZERO: dict[str, Any] = {"server_default": text("0")}
 _CLASSES = "'interactive', 'api', 'batch'"
@@ -18,13 +18,20 @@ _STATES = "'queued', 'running', 'succeeded', 'failed', 'cancelled'"
 class Batch(SQLModel, table=True):
     """Many media handed over at once.
 
-    `expanding`: its items are not known yet, they come out of an archive; `running`: they are jobs, of which some have
-    not ended; `finished`: all have, one way or the other; `failed`: the archive was at fault, and there are no items.
+    `expanding`: not all its items are jobs yet, or not all of its archive is unpacked; `running`: they are, and some
+    have not ended; `finished`: all have, one way or the other; `failed`: the archive was at fault, and there are no
+    jobs; `cancelled`: its jobs are, and where `ended_at` is set, the last of them. `next_place` is the first item that is
+    no job yet, `ticket` the entry in the queue that goes on with it, and `failures` counts how often that broke off.
     """
 
     __tablename__ = "batches"  # pyright: ignore[reportAssignmentType] - SQLModel takes a plain name too.
     __table_args__ = (
         Index("batches_account_id_idx", "account_id", text("id DESC")),
+        Index(
+            "batches_unfinished_idx",
+            "id",
+            postgresql_where=text("status IN ('expanding', 'cancelled') AND ended_at IS NULL"),
+        ),
         CheckConstraint(
             "status IN ('expanding', 'running', 'finished', 'failed', 'cancelled')", name="batches_status_check"
         ),
@@ -43,10 +50,40 @@ class Batch(SQLModel, table=True):
         default={}, sa_column=Column("options", JSONB, nullable=False, server_default=text("'{}'"))
     )
     request_id: str = Field(sa_type=Text)
+    next_place: int = Field(default=0, sa_column_kwargs=_ZERO)
+    ticket: int | None = Field(default=None, sa_type=BigInteger)
+    failures: int = Field(default=0, sa_column_kwargs=_ZERO)
     error_code: str | None = Field(default=None, sa_type=Text)
     error_message: str | None = Field(default=None, sa_type=Text)
     created_at: datetime | None = Field(default=None, sa_column=timestamp("created_at", required=True))
     ended_at: datetime | None = Field(default=None, sa_column=timestamp("ended_at"))
+
+
+class BatchItem(SQLModel, table=True):
+    """What was handed over as one item of a batch; its job, once there is one, has the same place.
+
+    `error_code`: it never became a job, and this is why; nothing was charged for it.
+    """
+
+    __tablename__ = "batch_items"  # pyright: ignore[reportAssignmentType] - SQLModel takes a plain name too.
+    __table_args__ = (
+        Index("batch_items_medium_idx", "medium_id", postgresql_where=text("medium_id IS NOT NULL")),
+        Index("batch_items_refused_idx", "batch_id", postgresql_where=text("error_code IS NOT NULL")),
+    )
+
+    batch_id: UUID = Field(sa_column=owner("batches.id", "batch_id", primary_key=True))
+    place: int = Field(sa_column=Column("place", Integer, primary_key=True, autoincrement=False))
+    filename: str = Field(sa_type=Text)
+    medium_id: UUID | None = Field(
+        default=None, sa_column=Column("medium_id", Uuid, ForeignKey("media.id", ondelete="SET NULL"))
+    )
+    source_url: str | None = Field(default=None, sa_type=Text)
+    modality: str | None = Field(default=None, sa_type=Text)
+    model: str | None = Field(default=None, sa_type=Text)
+    client_reference: str | None = Field(default=None, sa_type=Text)
+    tags: list[str] = Field(default=[], sa_column=texts("tags", required=True))
+    error_code: str | None = Field(default=None, sa_type=Text)
+    error_message: str | None = Field(default=None, sa_type=Text)
 
 
 class Job(SQLModel, table=True):

@@ -1,6 +1,62 @@
 -- Jobs: how they are admitted, wait, are taken, taken again, and end. Locks are taken in the order of 0002, jobs before
 -- detections; a batch comes after its job.
 
+DROP FUNCTION find_caller(bytea, uuid, text, text);
+-- Who calls: by the SHA-256 of a key, by a session, as a subject that an outside issuer vouched for, or, for what a worker
+-- does later on somebody's behalf, as an account with the key that it used, if any. No row: nobody.
+-- Scopes are null for callers who may do whatever their account may. A daily limit of the account's own that is above its
+-- plan's takes a burst limit with it that the plan did not set below its daily one. Rotated keys share one meter.
+-- Status is that of the account, or 'unverified': its password is of use only once its e-mail is verified, where the
+-- connection says so (`bonafide.require_verified_email`).
+CREATE FUNCTION find_caller(of_digest bytea, of_session uuid, of_issuer text, of_subject text,
+    of_account uuid DEFAULT NULL, of_key uuid DEFAULT NULL)
+RETURNS TABLE (
+    account_id uuid, key_id uuid, session_id uuid, number bigint, email text, username text, role text, status text,
+    scopes text[], allowed_addresses text[], allowed_models text[],
+    daily_limit integer, daily_bytes bigint, burst_limit integer, burst_period_s integer, concurrent_limit integer,
+    key_daily_limit integer, key_daily_bytes bigint, key_burst_limit integer, key_burst_period_s integer,
+    key_meter_id uuid
+) LANGUAGE sql STABLE AS $$
+    SELECT a.id, c.key_id, c.session_id, a.number, a.email, a.username, a.role,
+        CASE WHEN a.status = 'active' AND a.email_verified_at IS NULL AND a.email IS NOT NULL
+            AND a.password_hash IS NOT NULL AND current_setting('bonafide.require_verified_email', true) = 'on'
+            THEN 'unverified' ELSE a.status END,
+        c.scopes, c.allowed_addresses, c.allowed_models,
+        coalesce(a.daily_limit, p.daily_limit), coalesce(a.daily_bytes, p.daily_bytes),
+        coalesce(
+            a.burst_limit,
+            CASE WHEN p.burst_limit >= p.daily_limit THEN greatest(p.burst_limit, a.daily_limit) ELSE p.burst_limit END
+        ),
+        coalesce(a.burst_period_s, p.burst_period_s),
+        coalesce(a.concurrent_limit, p.concurrent_limit),
+        c.daily_limit, c.daily_bytes, c.burst_limit, c.burst_period_s, c.meter_id
+    FROM (
+        SELECT k.account_id, k.id AS key_id, NULL::uuid AS session_id, k.scopes, k.allowed_addresses, k.allowed_models,
+            k.daily_limit, k.daily_bytes, k.burst_limit, k.burst_period_s, coalesce(k.meter_id, k.id) AS meter_id
+        FROM api_keys k
+        WHERE k.digest = of_digest AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
+        UNION ALL
+        SELECT s.account_id, NULL, s.id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+        FROM sessions s
+        WHERE s.id = of_session AND s.closed_at IS NULL AND s.expires_at > now()
+        UNION ALL
+        SELECT i.account_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+        FROM identities i
+        WHERE i.issuer = of_issuer AND i.subject = of_subject
+        UNION ALL
+        SELECT o.id, k.id, NULL, k.scopes, k.allowed_addresses, k.allowed_models, k.daily_limit, k.daily_bytes,
+            k.burst_limit, k.burst_period_s, coalesce(k.meter_id, k.id)
+        FROM (SELECT of_account AS id) o
+        LEFT JOIN api_keys k ON k.id = of_key AND k.account_id = o.id AND k.revoked_at IS NULL
+            AND (k.expires_at IS NULL OR k.expires_at > now())
+        WHERE o.id IS NOT NULL AND (of_key IS NULL OR k.id IS NOT NULL)
+    ) c
+    JOIN accounts a ON a.id = c.account_id
+    JOIN plans p ON p.name = a.plan
+    WHERE a.status <> 'deleted'
+    LIMIT 1
+$$;
+
 -- Admit detections, each for itself: find the caller, check what it may and what is left, charge, open the row.
 -- What is refused is not charged. `outcome` is 'admitted', 'replay' (the idempotency key has its answer already, in
 -- `detection_id`) or why not: 'unknown', 'suspended', 'unverified', 'scope', 'address', 'model', 'in_progress', 'mismatch',
@@ -34,9 +90,12 @@ BEGIN
             place integer, key_digest text, session_id uuid, issuer text, subject text, address text, modality text,
             model text, attempt uuid, filename text, media_type text, size_bytes bigint, media_digest text,
             request_id text, channel text, client_reference text, tags text[], cached_from uuid,
-            charge integer, lifetime_s float8, idempotency_key text, fingerprint text, job_id uuid, medium_id uuid
+            charge integer, lifetime_s float8, idempotency_key text, fingerprint text, job_id uuid, medium_id uuid,
+            for_account uuid, for_key uuid
         )
-        LEFT JOIN LATERAL find_caller(decode(t.key_digest, 'hex'), t.session_id, t.issuer, t.subject) c ON true
+        LEFT JOIN LATERAL find_caller(
+            decode(t.key_digest, 'hex'), t.session_id, t.issuer, t.subject, t.for_account, t.for_key
+        ) c ON true
         ORDER BY c.account_id, t.place
     LOOP
         place := o.place;
@@ -87,7 +146,7 @@ BEGIN
         outcome := CASE
             WHEN o.status IN ('suspended', 'unverified') THEN o.status
             WHEN NOT (o.scopes IS NULL OR '*' = ANY (o.scopes) OR 'detect:' || o.modality = ANY (o.scopes)) THEN 'scope'
-            WHEN o.allowed_addresses IS NOT NULL AND NOT coalesce(o.address::inet <<= ANY (o.allowed_addresses::inet[]), false)
+            WHEN o.for_account IS NULL AND o.allowed_addresses IS NOT NULL AND NOT coalesce(o.address::inet <<= ANY (o.allowed_addresses::inet[]), false)
                 THEN 'address'
             WHEN o.allowed_models IS NOT NULL AND NOT coalesce(o.model = ANY (o.allowed_models), false) THEN 'model'
             WHEN NOT taken THEN 'in_progress'
@@ -253,6 +312,22 @@ BEGIN
     RETURNING place INTO at_place;
     PERFORM pg_notify('job_events', of_id || ' ' || at_place);
     RETURN at_place;
+END $$;
+
+-- Open jobs of one account and class whose detections were admitted just now in this transaction, and queue them in the
+-- order given.
+CREATE FUNCTION open_jobs(of_account uuid, of_class text, documents jsonb) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO jobs (id, account_id, key_id, batch_id, place, detection_id, medium_id, source_url, model, class,
+        request_id)
+    SELECT d.id, of_account, d.key_id, d.batch_id, d.place, d.detection_id, d.medium_id, d.source_url, d.model, of_class,
+        d.request_id
+    FROM jsonb_to_recordset(documents) AS d (id uuid, key_id uuid, batch_id uuid, place integer, detection_id uuid,
+        medium_id uuid, source_url text, model text, request_id text);
+    PERFORM note_job((d ->> 'id')::uuid, 'queued', '{}') FROM jsonb_array_elements(documents) d;
+    PERFORM enqueue_jobs(of_account, of_class, ARRAY(
+        SELECT (d ->> 'id')::uuid FROM jsonb_array_elements(documents) WITH ORDINALITY AS n (d, nth) ORDER BY n.nth
+    ));
 END $$;
 
 -- Put queued jobs of one account and class into the queue, in the order given, at the earliest at their `run_at`.
@@ -457,13 +532,13 @@ CREATE FUNCTION jobs_ahead(of_id uuid, most integer) RETURNS bigint LANGUAGE sql
 $$;
 
 -- End a batch whose last job has ended; true for the one caller that ended it. Called in the transaction in which a job
--- of it ended.
+-- of it ended, or in which it got its last job or was cancelled.
 CREATE FUNCTION end_batch(of_id uuid) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
     -- Whoever ends another job of it at the same time waits here, and sees this one's end.
     PERFORM 1 FROM batches WHERE id = of_id FOR NO KEY UPDATE;
-    UPDATE batches SET status = 'finished', ended_at = now()
-    WHERE id = of_id AND status = 'running'
+    UPDATE batches SET status = CASE status WHEN 'running' THEN 'finished' ELSE status END, ended_at = now()
+    WHERE id = of_id AND status IN ('running', 'cancelled') AND ended_at IS NULL
         AND NOT EXISTS (SELECT 1 FROM jobs WHERE batch_id = of_id AND status IN ('queued', 'running'));
     RETURN FOUND;
 END $$;

@@ -112,6 +112,9 @@ def upgrade() -> None:
     sa.Column('archive_id', sa.Uuid(), nullable=True),
     sa.Column('options', postgresql.JSONB(), server_default=sa.text("'{}'"), nullable=False),
     sa.Column('request_id', sa.Text(), nullable=False),
+    sa.Column('next_place', sa.Integer(), server_default=sa.text('0'), nullable=False),
+    sa.Column('ticket', sa.BigInteger(), nullable=True),
+    sa.Column('failures', sa.Integer(), server_default=sa.text('0'), nullable=False),
     sa.Column('error_code', sa.Text(), nullable=True),
     sa.Column('error_message', sa.Text(), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
@@ -122,6 +125,25 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id')
     )
     op.create_index('batches_account_id_idx', 'batches', ['account_id', sa.text('id DESC')], unique=False)
+    op.create_index('batches_unfinished_idx', 'batches', ['id'], unique=False, postgresql_where=sa.text("status IN ('expanding', 'cancelled') AND ended_at IS NULL"))
+    op.create_table('batch_items',
+    sa.Column('batch_id', sa.Uuid(), nullable=False),
+    sa.Column('place', sa.Integer(), autoincrement=False, nullable=False),
+    sa.Column('filename', sa.Text(), nullable=False),
+    sa.Column('medium_id', sa.Uuid(), nullable=True),
+    sa.Column('source_url', sa.Text(), nullable=True),
+    sa.Column('modality', sa.Text(), nullable=True),
+    sa.Column('model', sa.Text(), nullable=True),
+    sa.Column('client_reference', sa.Text(), nullable=True),
+    sa.Column('tags', postgresql.ARRAY(sa.Text()), server_default=sa.text("'{}'"), nullable=False),
+    sa.Column('error_code', sa.Text(), nullable=True),
+    sa.Column('error_message', sa.Text(), nullable=True),
+    sa.ForeignKeyConstraint(['batch_id'], ['batches.id'], ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['medium_id'], ['media.id'], ondelete='SET NULL'),
+    sa.PrimaryKeyConstraint('batch_id', 'place')
+    )
+    op.create_index('batch_items_medium_idx', 'batch_items', ['medium_id'], unique=False, postgresql_where=sa.text('medium_id IS NOT NULL'))
+    op.create_index('batch_items_refused_idx', 'batch_items', ['batch_id'], unique=False, postgresql_where=sa.text('error_code IS NOT NULL'))
     op.create_table('webhook_deliveries',
     sa.Column('id', sa.Uuid(), server_default=sa.text('uuidv7()'), nullable=False),
     sa.Column('endpoint_id', sa.Uuid(), nullable=False),
@@ -223,7 +245,8 @@ def upgrade() -> None:
         op.create_check_constraint(name, table, condition)
     op.execute("UPDATE plans SET storage_bytes = 10737418240 WHERE name = 'standard'")
     driver = op.get_bind().connection.driver_connection
-    driver.execute((Path(__file__).parent.parent / "sql" / "0003_functions.sql").read_text())
+    for name in ("0003_functions.sql", "0003_reviving.sql"):
+        driver.execute((Path(__file__).parent.parent / "sql" / name).read_text())
 
 
 def downgrade() -> None:
