@@ -545,6 +545,7 @@ END $$;
 
 -- Keep the count of what an account has in the object store.
 CREATE FUNCTION meter_media() RETURNS trigger LANGUAGE plpgsql AS $$
+<<changed>>
 DECLARE
     of_account uuid := coalesce(NEW.account_id, OLD.account_id);
     kept_bytes bigint := 0;
@@ -573,9 +574,9 @@ BEGIN
     IF (kept_bytes, kept_count, passing_bytes, passing_count) = (0, 0, 0, 0) THEN
         RETURN NULL;
     END IF;
-    UPDATE storage_meters s SET kept_bytes = s.kept_bytes + meter_media.kept_bytes,
-        kept_count = s.kept_count + meter_media.kept_count, passing_bytes = s.passing_bytes + meter_media.passing_bytes,
-        passing_count = s.passing_count + meter_media.passing_count
+    UPDATE storage_meters s SET kept_bytes = s.kept_bytes + changed.kept_bytes,
+        kept_count = s.kept_count + changed.kept_count, passing_bytes = s.passing_bytes + changed.passing_bytes,
+        passing_count = s.passing_count + changed.passing_count
     WHERE s.account_id = of_account;
     IF NOT FOUND AND TG_OP <> 'DELETE' THEN
         INSERT INTO storage_meters AS s (account_id, kept_bytes, kept_count, passing_bytes, passing_count)

@@ -1,0 +1,185 @@
+import asyncio
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from gateway.db.engine import connection_string
+from tests.fixtures.admissions import Connection, Holder, make_holder
+from tests.fixtures.queued_jobs import begin, fail, hand_over, one, store_medium
+
+pytestmark = pytest.mark.integration
+
+STATE = """
+    SELECT j.status, j.dead, j.failures, j.losses, j.error_code, j.ended_at, j.ticket IS NOT NULL, d.status, d.refunded,
+        d.error_code, d.settled_at
+    FROM jobs j JOIN detections d ON d.id = j.detection_id WHERE j.id = %s
+"""
+QUEUED = ("queued", False, 0, 0, None, None, True, "queued", False, None, None)
+
+
+async def state(database: Connection, job_id: UUID) -> tuple[Any, ...]:
+    row = await (await database.execute(STATE, (job_id,))).fetchone()
+    assert row
+    return row
+
+
+async def revive(database: Connection, job_id: UUID) -> str:
+    return await one(database, "SELECT revive_job(%s)", job_id)
+
+
+@pytest.fixture
+async def holder(database: Connection) -> Holder:
+    return await make_holder(database, daily_limit=3, daily_bytes=30)
+
+
+async def test_a_dead_job_waits_again_and_is_charged_once_more(database: Connection, holder: Holder) -> None:
+    await holder.set_key(daily_limit=5)
+    job = await hand_over(holder)
+    await fail(database, job)
+    assert (await holder.meter())[1:] == (0, 0, 0)
+    assert await revive(database, job) == "revived"
+    assert await state(database, job) == QUEUED
+    assert (await holder.meter())[1:] == (1, 10, 1)
+    assert (await holder.meter(holder.key_id))[1:] == (1, 10, 1)
+    assert await one(database, "SELECT count(*) FROM detections") == 1
+    assert await one(database, "SELECT sum(failed) FROM detection_days") == 0
+    # The entry in the queue is one that a worker can take.
+    assert await begin(database, job)
+    kinds = await one(database, "SELECT array_agg(kind ORDER BY place) FROM job_events WHERE job_id = %s", job)
+    assert kinds == ["queued", "running", "failed", "queued", "running"]
+
+
+async def test_its_second_failure_is_refunded_too(database: Connection, holder: Holder) -> None:
+    job = await hand_over(holder)
+    for _ in range(3):
+        await fail(database, job)
+        assert (await holder.meter())[1:] == (0, 0, 0)
+        assert await revive(database, job) == "revived"
+    assert (await holder.meter())[1:] == (1, 10, 1)
+    assert await one(database, "SELECT attempts FROM jobs WHERE id = %s", job) == 3
+
+
+async def test_a_cancelled_job_waits_again(database: Connection, holder: Holder) -> None:
+    job = await hand_over(holder)
+    assert await one(database, "SELECT cancel_job(%s, 'No.')", job)
+    assert await revive(database, job) == "revived"
+    assert await state(database, job) == QUEUED
+
+
+async def test_of_many_at_once_one_revives(database_url: str, database: Connection, holder: Holder) -> None:
+    job = await hand_over(holder)
+    await fail(database, job)
+
+    async def attempt() -> str:
+        async with await psycopg.AsyncConnection.connect(connection_string(database_url), autocommit=True) as another:
+            return await revive(another, job)
+
+    outcomes = await asyncio.gather(*(attempt() for _ in range(8)))
+    assert sorted(outcomes) == ["open"] * 7 + ["revived"]
+    assert (await holder.meter())[1:] == (1, 10, 1)
+
+
+async def test_what_has_not_failed_is_left_alone(database: Connection, holder: Holder) -> None:
+    assert await revive(database, uuid4()) == "gone"
+    job = await hand_over(holder)
+    assert await revive(database, job) == "open"
+    attempt = await begin(database, job)
+    assert await revive(database, job) == "open"
+    assert await one(database, "SELECT end_job(%s, %s, 'succeeded', NULL, NULL, false, '{}')", job, attempt)
+    assert await revive(database, job) == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("statement", "outcome"),
+    [
+        ("UPDATE media SET state = 'deleting', object_path = NULL", "medium_gone"),
+        ("DELETE FROM media", "medium_gone"),
+        ("UPDATE detections SET deleted_at = now()", "deleted"),
+        ("UPDATE accounts SET status = 'suspended'", "suspended"),
+        ("UPDATE api_keys SET revoked_at = now()", "key_gone"),
+        ("UPDATE api_keys SET scopes = '{detect:audio}'", "scope"),
+        ("UPDATE api_keys SET allowed_models = '{another}'", "model"),
+        ("UPDATE accounts SET daily_limit = 0", "daily"),
+        ("UPDATE accounts SET daily_bytes = 9", "bytes"),
+        ("UPDATE api_keys SET daily_limit = 0", "key_daily"),
+        ("UPDATE api_keys SET daily_bytes = 9", "key_bytes"),
+    ],
+)
+async def test_what_a_new_one_would_be_refused_for_changes_nothing(
+    database: Connection, holder: Holder, statement: str, outcome: str
+) -> None:
+    job = await hand_over(holder)
+    await fail(database, job)
+    before = await state(database, job)
+    await database.execute(statement.encode())
+    assert await revive(database, job) == outcome
+    assert await state(database, job) == before
+    assert (await holder.meter())[1:] == (0, 0, 0)
+
+
+async def test_what_came_from_an_address_is_weighed_anew(database: Connection, holder: Holder) -> None:
+    job = await hand_over(holder, url="https://media.example.org/a.jpg")
+    attempt = await begin(database, job)
+    weigh = "SELECT weigh_detection(detection_id, %s, 20, NULL, 'image/jpeg', 'a.jpg') FROM jobs WHERE id = %s"
+    assert await one(database, weigh, attempt, job) is None
+    assert (await holder.meter())[1:] == (1, 20, 1)
+    ended = await one(database, "SELECT end_job(%s, %s, 'failed', 'x', 'No.', true, '{}')", job, attempt)
+    assert ended
+    await database.execute("SELECT fail_detection(detection_id, %s, 'x', 'No.') FROM jobs", (attempt,))
+    assert (await holder.meter())[1:] == (0, 0, 0)
+    assert await revive(database, job) == "revived"
+    assert (await holder.meter())[1:] == (1, 0, 1)
+    attempt = await begin(database, job)
+    assert await one(database, weigh, attempt, job) is None
+    assert (await holder.meter())[1:] == (1, 20, 1)
+
+
+async def test_its_batch_runs_again(database: Connection, holder: Holder) -> None:
+    batch = await one(
+        database,
+        "INSERT INTO batches (account_id, status, total, request_id) VALUES (%s, 'running', 1, 'r') RETURNING id",
+        holder.account_id,
+    )
+    job = await hand_over(holder, batch_id=batch, place=0)
+    await fail(database, job)
+    assert await one(database, "SELECT end_batch(%s)", batch)
+    assert await revive(database, job) == "revived"
+    running = await one(database, "SELECT (status, ended_at IS NULL) = ('running', true) FROM batches")
+    assert running
+    assert not await one(database, "SELECT end_batch(%s)", batch)
+
+
+async def test_dead_jobs_are_revived_by_turns_the_newest_first(database: Connection, holder: Holder) -> None:
+    await holder.set_account(daily_limit=None, daily_bytes=None)
+    another = await make_holder(database)
+    jobs = [await hand_over(holder) for _ in range(3)] + [await hand_over(another)]
+    await fail(database, jobs[0], code="worker_lost")
+    await fail(database, jobs[1])
+    await fail(database, jobs[2], code="unreadable_media", dead=False)
+    await fail(database, jobs[3])
+
+    async def revived(*parameters: object) -> dict[UUID, str]:
+        found = await database.execute("SELECT * FROM revive_dead_jobs(%s, %s, %s, %s)", parameters)
+        return dict(await found.fetchall())
+
+    assert await revived(None, "worker_gone", None, 10) == {}
+    assert await revived(holder.account_id, None, jobs[1], 10) == {jobs[0]: "revived"}
+    await database.execute("DELETE FROM media WHERE id = (SELECT medium_id FROM jobs WHERE id = %s)", (jobs[1],))
+    assert await revived(None, None, None, 1) == {jobs[3]: "revived"}
+    assert await revived(None, None, None, 10) == {jobs[1]: "medium_gone"}
+    assert await one(database, "SELECT count(*) FROM jobs WHERE dead") == 1
+
+
+async def test_a_medium_is_not_taken_away_from_under_it(
+    database_url: str, database: Connection, holder: Holder
+) -> None:
+    job = await hand_over(holder)
+    await store_medium(holder)
+    await fail(database, job)
+    async with await psycopg.AsyncConnection.connect(connection_string(database_url)) as another:
+        assert await revive(another, job) == "revived"
+        await database.execute("SET lock_timeout = '200ms'")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            await database.execute("UPDATE media SET state = 'deleting'")
