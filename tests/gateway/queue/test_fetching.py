@@ -117,3 +117,13 @@ async def test_claim_reads_a_few_pages_however_many_wait(database: Database, wai
         plan = row[0][0]["Plan"]
         pages.append(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
     assert max(pages[1:]) < 120, pages
+
+
+async def test_a_pause_of_jobs_holds_for_their_queues_alone(database: Database) -> None:
+    numbers = [await put(database, queue) for queue in ("jobs.batch", "jobs.api", "default", "jobsters")]
+    await database.execute("INSERT INTO queue_pauses (queue, reason) VALUES ('jobs', 'Why not.')")
+    assert await fetch(database, "jobs.api", "jobs.batch") is None
+    assert await fetch(database, "jobs.api", "default") == numbers[2]
+    assert await fetch(database) == numbers[3]
+    await database.execute("DELETE FROM queue_pauses")
+    assert {await fetch(database, "jobs.api", "jobs.batch") for _ in range(2)} == set(numbers[:2])

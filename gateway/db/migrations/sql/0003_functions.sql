@@ -613,7 +613,8 @@ CREATE INDEX procrastinate_jobs_lane_idx ON procrastinate_jobs (queue_name, prio
 -- whenever the statistics of the table are not those of this minute, and reads past every task of other queues.
 -- Here the head of each queue is one step into the index above, whatever the statistics say: no plan that sorts is
 -- allowed, and a range over `queue_name` leaves no other index in the right order. The queues are gone through by the
--- priority of their heads; tasks that another worker is taking are left to it.
+-- priority of their heads; tasks that another worker is taking are left to it. A pause of `jobs` holds for every queue
+-- whose name begins with `jobs.`: nothing is taken from there, from the moment on at which the pause is committed.
 CREATE OR REPLACE FUNCTION procrastinate_fetch_job_v2(target_queue_names varchar[], p_worker_id bigint)
 RETURNS procrastinate_jobs LANGUAGE plpgsql
 SET enable_sort = off SET enable_incremental_sort = off SET enable_bitmapscan = off SET enable_seqscan = off AS $$
@@ -640,6 +641,7 @@ BEGIN
                 AND (t.scheduled_at IS NULL OR t.scheduled_at <= now())
             ORDER BY t.queue_name, t.priority DESC, t.id LIMIT 1
         ) head
+        WHERE NOT EXISTS (SELECT 1 FROM queue_pauses p WHERE p.queue = split_part(q.name, '.', 1))
         ORDER BY head.priority DESC, head.id
     LOOP
         UPDATE procrastinate_jobs SET status = 'doing', worker_id = p_worker_id
