@@ -134,7 +134,7 @@ def _check_directory(file: BinaryIO) -> None:
     tail_at = max(0, length - _END.size - _MOST_COMMENT)
     file.seek(tail_at)
     tail = file.read(length - tail_at)
-    # Where nothing follows the record it stands at the very end, whatever its fields look like; `zipfile` has it so too.
+    # Where nothing follows the record it is at the very end, whatever its fields look like; `zipfile` has it so too.
     last = len(tail) - _END.size
     at = last if tail[last : last + 4] == _END_MARK and tail.endswith(b"\0\0") else tail.rfind(_END_MARK)
     if last < 0 or at < 0 or at > last:
