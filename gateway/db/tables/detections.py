@@ -52,6 +52,7 @@ class DetectionRow(SQLModel, table=True):
             postgresql_where=text("client_reference IS NOT NULL"),
         ),
         Index("detections_bin_idx", "account_id", text("id DESC"), postgresql_where=text("deleted_at IS NOT NULL")),
+        Index("detections_deleted_at_idx", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
         Index("detections_running_idx", "deadline_at", postgresql_where=text("status = 'running'")),
         Index("detections_running_account_idx", "account_id", postgresql_where=text("status = 'running'")),
         Index("detections_medium_idx", "medium_id", postgresql_where=text("medium_id IS NOT NULL")),

@@ -27,6 +27,7 @@ class Batch(SQLModel, table=True):
     __tablename__ = "batches"  # pyright: ignore[reportAssignmentType] - SQLModel takes a plain name too.
     __table_args__ = (
         Index("batches_account_id_idx", "account_id", text("id DESC")),
+        Index("batches_archive_idx", "archive_id", postgresql_where=text("archive_id IS NOT NULL")),
         Index(
             "batches_unfinished_idx",
             "id",

@@ -15,8 +15,9 @@ _ZERO: dict[str, Any] = {"server_default": text("0")}
 class Medium(SQLModel, table=True):
     """A medium in the object store, or one that is still to come.
 
-    `open`: a signed URL was given out and the bytes are not verified; `ready`: they are what was announced, and lie
-    where nobody outside can change them; `deleting`: unreachable for everybody, its object is being removed.
+    `reserved`: room is taken for a medium that is being judged; `open`: a signed URL was given out and the bytes are not
+    verified; `ready`: they are what was announced, and lie where nobody outside can change them; `deleting`: unreachable
+    for everybody, and its object goes, tried again at `expires_at`; `reason` is then that of its proof, null for none.
     `path` is where the bytes are sent, and the `file_path` of contract C; once ready they are under `object_path`.
     `size_bytes` is what was announced (0: nothing was) until it is what came; `digest` likewise a SHA-256.
     `part_bytes` is the size of all parts but the last, where it is sent in parts.
@@ -30,7 +31,7 @@ class Medium(SQLModel, table=True):
         Index("media_largest_idx", "account_id", text("size_bytes DESC"), postgresql_where=text("kept")),
         Index("media_expires_at_idx", "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
         Index("media_deleting_idx", "id", postgresql_where=text("state = 'deleting'")),
-        CheckConstraint("state IN ('open', 'ready', 'deleting')", name="media_state_check"),
+        CheckConstraint("state IN ('reserved', 'open', 'ready', 'deleting')", name="media_state_check"),
         CheckConstraint("size_bytes >= 0 AND part_bytes > 0", name="media_size_check"),
     )
 
@@ -50,6 +51,7 @@ class Medium(SQLModel, table=True):
     created_at: datetime | None = Field(default=None, sa_column=timestamp("created_at", required=True))
     completed_at: datetime | None = Field(default=None, sa_column=timestamp("completed_at"))
     expires_at: datetime | None = Field(default=None, sa_column=timestamp("expires_at"))
+    reason: str | None = Field(default=None, sa_type=Text)
 
 
 class StorageMeter(SQLModel, table=True):

@@ -15,7 +15,7 @@ RETURNS TABLE (
     scopes text[], allowed_addresses text[], allowed_models text[],
     daily_limit integer, daily_bytes bigint, burst_limit integer, burst_period_s integer, concurrent_limit integer,
     key_daily_limit integer, key_daily_bytes bigint, key_burst_limit integer, key_burst_period_s integer,
-    key_meter_id uuid
+    key_meter_id uuid, keeps_media boolean, storage_bytes bigint
 ) LANGUAGE sql STABLE AS $$
     SELECT a.id, c.key_id, c.session_id, a.number, a.email, a.username, a.role,
         CASE WHEN a.status = 'active' AND a.email_verified_at IS NULL AND a.email IS NOT NULL
@@ -29,7 +29,8 @@ RETURNS TABLE (
         ),
         coalesce(a.burst_period_s, p.burst_period_s),
         coalesce(a.concurrent_limit, p.concurrent_limit),
-        c.daily_limit, c.daily_bytes, c.burst_limit, c.burst_period_s, c.meter_id
+        c.daily_limit, c.daily_bytes, c.burst_limit, c.burst_period_s, c.meter_id,
+        a.keeps_media, coalesce(a.storage_bytes, p.storage_bytes)
     FROM (
         SELECT k.account_id, k.id AS key_id, NULL::uuid AS session_id, k.scopes, k.allowed_addresses, k.allowed_models,
             k.daily_limit, k.daily_bytes, k.burst_limit, k.burst_period_s, coalesce(k.meter_id, k.id) AS meter_id
@@ -60,20 +61,24 @@ $$;
 -- Admit detections, each for itself: find the caller, check what it may and what is left, charge, open the row.
 -- What is refused is not charged. `outcome` is 'admitted', 'replay' (the idempotency key has its answer already, in
 -- `detection_id`) or why not: 'unknown', 'suspended', 'unverified', 'scope', 'address', 'model', 'in_progress', 'mismatch',
--- 'daily', 'bytes', 'burst', 'concurrent', 'key_daily', 'key_bytes', 'key_burst'.
+-- 'daily', 'bytes', 'burst', 'concurrent', 'key_daily', 'key_bytes', 'key_burst', 'storage'.
 -- Since 0003 an order may come from a job, `job_id`: its row is opened as queued and has no deadline. It takes no slot of
 -- a burst and is not counted as running at once, for it waits for its turn. Its idempotency key answers with it at once.
-CREATE OR REPLACE FUNCTION admit(orders jsonb)
+-- A medium that is to be kept, because its order says so or, where it says nothing, its account, has its room from here
+-- on: a row of `media` that is reserved. It has `keeping_s` longer to be closed. Where there is no room: 'storage'.
+DROP FUNCTION admit(jsonb);
+CREATE FUNCTION admit(orders jsonb)
 RETURNS TABLE (
     place integer, outcome text, detection_id uuid, created_at timestamptz, account_id uuid, key_id uuid,
     daily_limit integer, charged integer, burst_limit integer, burst_period_s integer, arrival_at timestamptz,
     at timestamptz, daily_bytes bigint, bytes bigint, concurrent_limit integer, running integer,
     key_daily_limit integer, key_charged integer, key_burst_limit integer, key_burst_period_s integer,
-    key_arrival_at timestamptz, key_daily_bytes bigint, key_bytes bigint
+    key_arrival_at timestamptz, key_daily_bytes bigint, key_bytes bigint, reserved_id uuid
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     o record;
+    s storage_meters;
     m meters;
     k meters;
     claim idempotency_keys;
@@ -85,18 +90,19 @@ DECLARE
     key_arrival timestamptz;
 BEGIN
     FOR o IN
-        SELECT t.*, c.*
+        SELECT t.*, c.*, t.job_id IS NULL AND coalesce(t.keep, c.keeps_media) AS is_kept
         FROM jsonb_to_recordset(orders) AS t (
             place integer, key_digest text, session_id uuid, issuer text, subject text, address text, modality text,
             model text, attempt uuid, filename text, media_type text, size_bytes bigint, media_digest text,
             request_id text, channel text, client_reference text, tags text[], cached_from uuid,
             charge integer, lifetime_s float8, idempotency_key text, fingerprint text, job_id uuid, medium_id uuid,
-            for_account uuid, for_key uuid
+            for_account uuid, for_key uuid, keep boolean, keeping_s float8
         )
         LEFT JOIN LATERAL find_caller(
             decode(t.key_digest, 'hex'), t.session_id, t.issuer, t.subject, t.for_account, t.for_key
         ) c ON true
-        ORDER BY c.account_id, t.place
+        -- Those that are kept come first, for storage meters are locked before meters.
+        ORDER BY c.account_id, is_kept DESC, t.place
     LOOP
         place := o.place;
         account_id := o.account_id;
@@ -107,6 +113,7 @@ BEGIN
         key_charged := NULL;
         key_arrival_at := NULL;
         key_bytes := NULL;
+        reserved_id := NULL;
         IF o.account_id IS NULL THEN
             outcome := 'unknown';
             RETURN NEXT;
@@ -117,6 +124,9 @@ BEGIN
         IF m.subject_id IS DISTINCT FROM o.account_id THEN
             IF m.subject_id IS NOT NULL THEN
                 PERFORM keep_meter(m);
+            END IF;
+            IF o.is_kept THEN
+                s := lock_storage(o.account_id);
             END IF;
             m := lock_meter(o.account_id);
             at := platform_now();
@@ -156,6 +166,7 @@ BEGIN
             WHEN m.bytes + o.size_bytes > o.daily_bytes THEN 'bytes'
             WHEN limited AND k.charged + o.charge > o.key_daily_limit THEN 'key_daily'
             WHEN limited AND k.bytes + o.size_bytes > o.key_daily_bytes THEN 'key_bytes'
+            WHEN o.is_kept AND s.kept_bytes + o.size_bytes > o.storage_bytes THEN 'storage'
             WHEN o.job_id IS NOT NULL THEN 'admitted'
             WHEN running >= o.concurrent_limit THEN 'concurrent'
             WHEN arrival - slot * o.burst_limit > at THEN 'burst'
@@ -183,6 +194,11 @@ BEGIN
                     k.arrival_at := coalesce(key_arrival, k.arrival_at);
                 END IF;
             END IF;
+            IF o.is_kept THEN
+                reserved_id := reserve_medium(o.account_id, o.key_id, o.filename, o.media_type, o.modality, o.size_bytes,
+                    decode(o.media_digest, 'hex'), o.lifetime_s + o.keeping_s);
+                s.kept_bytes := s.kept_bytes + o.size_bytes;
+            END IF;
             INSERT INTO detections AS d (
                 account_id, key_id, status, attempt, modality, filename, media_type, size_bytes, media_digest,
                 request_id, channel, client_reference, tags, cached_from, charged, charged_on, deadline_at, job_id,
@@ -192,7 +208,9 @@ BEGIN
                 o.modality, o.filename, o.media_type, o.size_bytes,
                 decode(o.media_digest, 'hex'), o.request_id, o.channel, o.client_reference,
                 coalesce(o.tags, '{}'), o.cached_from, o.charge, m.day,
-                CASE WHEN o.job_id IS NULL THEN now() + make_interval(secs => o.lifetime_s) END, o.job_id, o.medium_id
+                CASE WHEN o.job_id IS NULL
+                    THEN now() + make_interval(secs => o.lifetime_s + CASE WHEN o.is_kept THEN o.keeping_s ELSE 0 END) END,
+                o.job_id, coalesce(reserved_id, o.medium_id)
             ) RETURNING d.id, d.created_at INTO detection_id, created_at;
             IF o.job_id IS NULL THEN
                 running := running + 1;
@@ -244,6 +262,10 @@ BEGIN
     RETURNING * INTO d;
     IF NOT FOUND THEN
         RETURN NULL;
+    END IF;
+    IF d.job_id IS NULL AND d.medium_id IS NOT NULL THEN
+        -- What has no verdict is not kept.
+        PERFORM discard_media(ARRAY[d.medium_id], NULL);
     END IF;
     FOREACH subject IN ARRAY ARRAY[
         d.account_id, (SELECT coalesce(k.meter_id, k.id) FROM api_keys k WHERE k.id = d.key_id)
@@ -595,11 +617,9 @@ CREATE TRIGGER media_metered AFTER INSERT OR DELETE OR UPDATE OF kept, size_byte
 CREATE FUNCTION fits_in_storage(of_account uuid, more bigint, keep boolean, most_passing bigint) RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE
-    s storage_meters;
+    s storage_meters := lock_storage(of_account);
     allowance bigint;
 BEGIN
-    INSERT INTO storage_meters (account_id) VALUES (of_account) ON CONFLICT (account_id) DO NOTHING;
-    SELECT * INTO s FROM storage_meters WHERE account_id = of_account FOR NO KEY UPDATE;
     SELECT coalesce(a.storage_bytes, p.storage_bytes) INTO allowance
     FROM accounts a JOIN plans p ON p.name = a.plan WHERE a.id = of_account;
     RETURN coalesce(CASE WHEN keep THEN s.kept_bytes + more <= allowance ELSE s.passing_bytes + more <= most_passing END,

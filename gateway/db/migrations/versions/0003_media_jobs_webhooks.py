@@ -53,7 +53,8 @@ def upgrade() -> None:
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.Column('completed_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('expires_at', sa.DateTime(timezone=True), nullable=True),
-    sa.CheckConstraint("state IN ('open', 'ready', 'deleting')", name='media_state_check'),
+    sa.Column('reason', sa.Text(), nullable=True),
+    sa.CheckConstraint("state IN ('reserved', 'open', 'ready', 'deleting')", name='media_state_check'),
     sa.CheckConstraint('size_bytes >= 0 AND part_bytes > 0', name='media_size_check'),
     sa.ForeignKeyConstraint(['account_id'], ['accounts.id'], ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('id')
@@ -125,6 +126,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id')
     )
     op.create_index('batches_account_id_idx', 'batches', ['account_id', sa.text('id DESC')], unique=False)
+    op.create_index('batches_archive_idx', 'batches', ['archive_id'], unique=False, postgresql_where=sa.text('archive_id IS NOT NULL'))
     op.create_index('batches_unfinished_idx', 'batches', ['id'], unique=False, postgresql_where=sa.text("status IN ('expanding', 'cancelled') AND ended_at IS NULL"))
     op.create_table('batch_items',
     sa.Column('batch_id', sa.Uuid(), nullable=False),
@@ -237,6 +239,7 @@ def upgrade() -> None:
     op.alter_column('detections', 'deadline_at',
                existing_type=postgresql.TIMESTAMP(timezone=True),
                nullable=True)
+    op.create_index('detections_deleted_at_idx', 'detections', ['deleted_at'], unique=False, postgresql_where=sa.text('deleted_at IS NOT NULL'))
     op.create_index('detections_medium_idx', 'detections', ['medium_id'], unique=False, postgresql_where=sa.text('medium_id IS NOT NULL'))
     op.create_foreign_key(None, 'detections', 'media', ['medium_id'], ['id'], ondelete='SET NULL')
     op.add_column('plans', sa.Column('storage_bytes', sa.BigInteger(), nullable=True))
@@ -245,7 +248,7 @@ def upgrade() -> None:
         op.create_check_constraint(name, table, condition)
     op.execute("UPDATE plans SET storage_bytes = 10737418240 WHERE name = 'standard'")
     driver = op.get_bind().connection.driver_connection
-    for name in ("0003_functions.sql", "0003_reviving.sql"):
+    for name in ("0003_functions.sql", "0003_storage.sql", "0003_reviving.sql"):
         driver.execute((Path(__file__).parent.parent / "sql" / name).read_text())
 
 
