@@ -61,6 +61,9 @@ class GatewaySettings(BaseSettings):
     image_deadline_s: float = Field(25, gt=0, description="Longest time that judging an image may take.")
     video_deadline_s: float = Field(280, gt=0, description="Longest time that judging a video may take.")
     audio_deadline_s: float = Field(280, gt=0, description="Longest time that judging an audio file may take.")
+    job_deadline_s: float = Field(
+        3600, gt=0, le=6 * 3600, description="Longest time that judging a video or a sound of a job may take."
+    )
     drain_timeout_s: float = Field(30, ge=0, description="How long stopping waits for detections in flight.")
 
     token_key: SecretStr = Field(min_length=32, description="Signs access tokens; only the gateway knows it.")
@@ -80,6 +83,19 @@ class GatewaySettings(BaseSettings):
     reuse_charge: int = Field(0, ge=0, le=1, description="What a repeated verdict counts against the daily limit.")
 
     worker_concurrency: int = Field(4, ge=1, le=64, description="Jobs that a worker runs at once.")
+    job_lease_s: float = Field(
+        15, ge=2, le=300, description="Seconds that a worker has a job without a sign of life before another takes it up."
+    )
+    job_most_losses: int = Field(10, ge=1, description="Workers that may vanish with a job before it is given up.")
+    jobs_from_urls: bool = Field(False, description="Whether jobs may name an address that the platform fetches.")
+    batch_max_items: int = Field(10_000, ge=1, le=10_000, description="Most items of a batch.")
+    batch_body_max_bytes: int = Field(8 * MIB, gt=0, description="Largest list of items that makes a batch.")
+    batch_archive_max_bytes: int = Field(
+        1024 * MIB, gt=0, description="Largest zip archive that is the body of a call; larger ones are uploads."
+    )
+    batch_unpacked_max_bytes: int = Field(
+        20 * 1024 * MIB, gt=0, description="Most bytes that a zip archive may unpack to."
+    )
     job_retention_days: int = Field(14, ge=1, description="Days for which finished jobs are kept.")
     smtp_url: SecretStr | None = Field(
         None, description="smtp:// or smtps:// address of the mail server, with its user and password."
@@ -188,8 +204,10 @@ class GatewaySettings(BaseSettings):
         }
         return limits[modality]
 
-    def deadline(self, modality: Modality) -> float:
-        """Seconds that judging a medium of `modality` may take. Raises KeyError for text."""
+    def deadline(self, modality: Modality, *, long: bool = False) -> float:
+        """Seconds that judging a medium of `modality` may take; `long`: in a job. Raises KeyError for text."""
+        if long and modality is not Modality.IMAGE:
+            return self.job_deadline_s
         deadlines = {
             Modality.IMAGE: self.image_deadline_s,
             Modality.VIDEO: self.video_deadline_s,

@@ -9,7 +9,8 @@ GatewayError
 │   ├── IdempotencyMismatchError (422)
 │   ├── NotFoundError (404) · MethodNotAllowedError (405)
 │   ├── MediaTooLargeError (413) · UnsupportedMediaError (415)
-│   ├── ArchiveError · ZipBombError
+│   ├── InvalidItemsError · ArchiveError · ZipBombError
+│   ├── MediumGoneError (410) · UrlsNotAllowedError (403)
 │   └── ClientGoneError (499)     nobody reads this one; it is for the log
 ├── AuthenticationError (401)     who calls is not known
 │   ├── MissingKeyError · InvalidKeyError · InvalidTokenError · WrongPasswordError
@@ -19,7 +20,8 @@ GatewayError
 │   └── AddressNotAllowedError · ModelNotAllowedError
 ├── LimitError (429)              the account or the key has used what it may
 │   ├── QuotaExceededError · BytesExceededError · BurstExceededError · ConcurrencyExceededError
-│   └── TooManyAttemptsError      of signing in
+│   ├── TooManyAttemptsError      of signing in
+│   └── StorageFullError (507)
 └── FailureError (500)            we are at fault; what was charged is refunded
     ├── UnavailableError (503)
     │   └── InferenceUnavailableError · DatabaseUnavailableError · IssuerUnavailableError · OverloadedError
@@ -44,12 +46,14 @@ from gateway.errors.failures import (
     OverloadedError,
     UnavailableError,
 )
+from gateway.errors.jobs import MediumGoneError, UrlsNotAllowedError
 from gateway.errors.limits import (
     BurstExceededError,
     BytesExceededError,
     ConcurrencyExceededError,
     LimitError,
     QuotaExceededError,
+    StorageFullError,
     TooManyAttemptsError,
 )
 from gateway.errors.permission import (
@@ -72,6 +76,7 @@ from gateway.errors.requests import (
     InvalidBodyError,
     InvalidCursorError,
     InvalidHostError,
+    InvalidItemsError,
     LastAdminError,
     MediaTooLargeError,
     MethodNotAllowedError,
@@ -113,6 +118,7 @@ __all__ = [
     "InvalidBodyError",
     "InvalidCursorError",
     "InvalidHostError",
+    "InvalidItemsError",
     "InvalidKeyError",
     "InvalidPasskeyError",
     "InvalidTokenError",
@@ -120,6 +126,7 @@ __all__ = [
     "LastAdminError",
     "LimitError",
     "MediaTooLargeError",
+    "MediumGoneError",
     "MethodNotAllowedError",
     "MissingFileError",
     "MissingKeyError",
@@ -133,10 +140,12 @@ __all__ = [
     "SignInRefusedError",
     "SpentTokenError",
     "StaleSignInError",
+    "StorageFullError",
     "TooManyAttemptsError",
     "UnavailableError",
     "UnreadableMediaError",
     "UnsupportedMediaError",
+    "UrlsNotAllowedError",
     "UsernameTakenError",
     "WrongPasswordError",
     "ZipBombError",

@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.accounts.names import is_email
 from gateway.queue.deferring import defer
+from gateway.queue.lanes import MAIL_QUEUE
 
 SEND_MAIL: Final = "send_mail"
-MAIL_QUEUE: Final = "mail"
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]")
 

@@ -6,8 +6,9 @@ from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
 from typing import Final
 
-from gateway.mail.service import MAIL_QUEUE, SEND_MAIL, Mail
+from gateway.mail.service import SEND_MAIL, Mail
 from gateway.mail.transports import Transport
+from gateway.queue.lanes import MAIL_QUEUE
 from gateway.queue.tasks import HopelessError, Patience, Task
 
 _PATIENCE: Final = Patience(attempts=8, first_pause_s=30)

@@ -15,6 +15,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from gateway.db.engine import CONNECTING, connection_string
 from gateway.logs import WORKER_NAME
+from gateway.queue.lanes import Lane, lanes_of
 from gateway.queue.tasks import PatientStrategy, Task
 from gateway.settings import GatewaySettings
 
@@ -40,13 +41,15 @@ def stalled_after_s(settings: GatewaySettings) -> float:
 class Runner:
     """Runs jobs until it is told to stop, and then gives those under way some time to finish."""
 
-    def __init__(self, tasks: Sequence[Task], settings: GatewaySettings) -> None:
+    def __init__(self, tasks: Sequence[Task], settings: GatewaySettings, lanes: Sequence[Lane] | None = None) -> None:
         self._settings = settings
+        self._lanes = lanes_of(settings.worker_concurrency) if lanes is None else lanes
         self._stopping = asyncio.Event()
         self._connector = PsycopgConnector(
             conninfo=connection_string(settings.database_url.get_secret_value()),
             min_size=1,
-            max_size=settings.worker_concurrency + 2,
+            # Each lane listens on a connection of its own; the others are for taking and ending tasks.
+            max_size=len(self._lanes) + settings.worker_concurrency + 4,
             timeout=_POOL_TIMEOUT_S,
             kwargs={
                 **CONNECTING,
@@ -55,7 +58,10 @@ class Runner:
             pool_factory=AsyncConnectionPool,
         )
         self._app = App(connector=self._connector)
+        taken_from = {queue for lane in self._lanes for queue in lane.queues}
         for task in tasks:
+            if task.queue not in taken_from:
+                raise ValueError(f"no lane takes from the queue {task.queue!r} of the task {task.name!r}")
             self._app.task(name=task.name, queue=task.queue, pass_context=True, retry=PatientStrategy(task.patience))(
                 task.run
             )
@@ -65,26 +71,30 @@ class Runner:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Run jobs until `stop` is called."""
-        pause, clock = _FIRST_PAUSE_S, asyncio.get_running_loop().time
+        """Run tasks until `stop` is called."""
         async with self._app.open_async():
-            while not self._stopping.is_set():
-                began = clock()
-                try:
-                    await self._run_once()
-                except Exception:  # noqa: BLE001 - Mostly the database is away; it is logged, and tried again.
-                    _log.warning("queue_interrupted", exc_info=True)
-                pause = _FIRST_PAUSE_S if clock() - began > _BEATING_S else min(pause * 2, _LONGEST_PAUSE_S)
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopping.wait(), pause)
+            await asyncio.gather(*(self._run_lane(lane) for lane in self._lanes))
 
-    async def _run_once(self) -> None:
-        """Run jobs until told to stop, or until the library gives up."""
+    async def _run_lane(self, lane: Lane) -> None:
+        pause, clock = _FIRST_PAUSE_S, asyncio.get_running_loop().time
+        while not self._stopping.is_set():
+            began = clock()
+            try:
+                await self._run_once(lane)
+            except Exception:  # noqa: BLE001 - Mostly the database is away; it is logged, and tried again.
+                _log.warning("queue_interrupted", lane=lane.name, exc_info=True)
+            pause = _FIRST_PAUSE_S if clock() - began > _BEATING_S else min(pause * 2, _LONGEST_PAUSE_S)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause)
+
+    async def _run_once(self, lane: Lane) -> None:
+        """Run the tasks of a lane until told to stop, or until the library gives up."""
         settings = self._settings
         queue = asyncio.create_task(
             self._app.run_worker_async(
-                name=WORKER_NAME,
-                concurrency=settings.worker_concurrency,
+                name=f"{WORKER_NAME}.{lane.name}",
+                queues=list(lane.queues),
+                concurrency=lane.places,
                 fetch_job_polling_interval=_POLL_S,
                 abort_job_polling_interval=_POLL_S,
                 shutdown_graceful_timeout=settings.drain_timeout_s,
@@ -97,7 +107,7 @@ class Runner:
         await asyncio.wait({queue, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if not queue.done():
-            # Cancelled, it takes no more jobs and waits for those under way.
+            # Cancelled, it takes no more tasks and waits for those under way.
             queue.cancel()
             with suppress(asyncio.CancelledError):
                 await queue

@@ -130,3 +130,39 @@ class PictureOperation(Operation):
         self.responses = (self.responses or {}) | {
             "200": OpenAPIResponse(description="The picture.", content={"image/jpeg": picture})
         }
+
+
+@dataclass
+class JobOperation(Operation):
+    """Takes a file in a form, or says in JSON what is to be judged."""
+
+    def __post_init__(self) -> None:
+        form = _form({"file": _FILE, "modality": _MODALITY, "model": _MODEL, **_LABELS})
+        named = Schema(
+            type=OpenAPIType.OBJECT,
+            properties={
+                "upload_id": Schema(
+                    type=OpenAPIType.STRING, format=OpenAPIFormat.UUID, description="A complete upload."
+                ),
+                "url": Schema(
+                    type=OpenAPIType.STRING,
+                    max_length=2048,
+                    description="An address in its place, where the platform fetches addresses.",
+                ),
+                "modality": _MODALITY,
+                "model": _MODEL,
+                "client_reference": _LABELS["client_reference"],
+                "tags": Schema(
+                    type=OpenAPIType.ARRAY,
+                    max_items=16,
+                    items=Schema(type=OpenAPIType.STRING, max_length=64),
+                    description="Tags of your own.",
+                ),
+                "store": Schema(
+                    type=OpenAPIType.BOOLEAN, description="Whether the medium is kept; as its upload said where absent."
+                ),
+            },
+            additional_properties=False,
+        )
+        content = {**form.content, "application/json": OpenAPIMediaType(schema=named)}
+        self.request_body = RequestBody(required=True, content=content)

@@ -11,6 +11,7 @@ from gateway.db.engine import Database, connection_string, open_database
 from gateway.logs import library_logs
 from gateway.queue.deferring import defer
 from gateway.queue.heartbeat import is_beating, last_worker
+from gateway.queue.lanes import WEBHOOK_QUEUE, Lane
 from gateway.queue.runner import Runner
 from gateway.queue.tasks import HopelessError, Patience, Task, pause_s
 from gateway.queue.upkeep import Upkeep
@@ -32,7 +33,8 @@ async def opened(gateway_settings: GatewaySettings) -> AsyncGenerator[Database]:
 @asynccontextmanager
 async def running(settings: GatewaySettings, *tasks: Task) -> AsyncGenerator[Runner]:
     """A runner of these tasks, stopped at the end."""
-    runner = Runner(tasks, settings)
+    lane = Lane(name="one", queues=("default",), places=settings.worker_concurrency)
+    runner = Runner(tasks, settings, [lane])
     work = asyncio.create_task(runner.run())
     try:
         yield runner
@@ -283,3 +285,39 @@ def _task() -> Task:
         """Do nothing."""
 
     return Task(name="work", work=work, patience=AT_ONCE)
+
+
+async def test_what_takes_long_in_one_lane_holds_up_no_other(
+    gateway_settings: GatewaySettings, opened: Database
+) -> None:
+    begun, gate, told = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def judge() -> None:
+        begun.set()
+        await gate.wait()
+
+    async def tell() -> None:
+        told.set()
+
+    tasks = [Task(name="judge", work=judge, queue="jobs.batch"), Task(name="tell", work=tell, queue=WEBHOOK_QUEUE)]
+    runner = Runner(tasks, gateway_settings.model_copy(update={"worker_concurrency": 1}))
+    work = asyncio.create_task(runner.run())
+    try:
+        async with opened.engine.begin() as connection:
+            for _ in range(5):
+                await defer(connection, "judge", {}, queue="jobs.batch")
+        await asyncio.wait_for(begun.wait(), 15)
+        async with opened.engine.begin() as connection:
+            await defer(connection, "tell", {}, queue=WEBHOOK_QUEUE)
+        await asyncio.wait_for(told.wait(), 15)
+    finally:
+        gate.set()
+        runner.stop()
+        await asyncio.wait_for(work, 30)
+
+
+async def test_a_task_that_no_lane_takes_is_an_error_at_once(gateway_settings: GatewaySettings) -> None:
+    async def work() -> None: ...
+
+    with pytest.raises(ValueError, match="no lane takes"):
+        Runner([Task(name="lost", work=work, queue="nowhere")], gateway_settings)

@@ -1,0 +1,17 @@
+"""Errors of work that was handed over."""
+
+from gateway.errors.requests import RequestError
+
+
+class MediumGoneError(RequestError):
+    """The medium is not there any more."""
+
+    status = 410
+    code = "medium_gone"
+
+
+class UrlsNotAllowedError(RequestError):
+    """This platform does not fetch media from addresses; upload the file."""
+
+    status = 403
+    code = "urls_not_allowed"
