@@ -369,8 +369,11 @@ DECLARE
 BEGIN
     SELECT place_in_queue INTO first FROM jobs WHERE class = of_class AND status = 'queued' AND ticket IS NOT NULL
     ORDER BY place_in_queue LIMIT 1;
-    SELECT max(place_in_queue) + 1 INTO own FROM jobs
-    WHERE class = of_class AND account_id = of_account AND status = 'queued' AND ticket IS NOT NULL;
+    -- A range over the account, so that no index but its own is in this order: another one is read past all others' jobs.
+    SELECT place_in_queue + 1 INTO own FROM jobs
+    WHERE class = of_class AND account_id >= of_account AND account_id <= of_account AND status = 'queued'
+        AND ticket IS NOT NULL
+    ORDER BY account_id DESC, place_in_queue DESC LIMIT 1;
     first := greatest(coalesce(first, 0), coalesce(own, 0));
     UPDATE jobs SET place_in_queue = least(first + n.nth - 1, span - 1)
     FROM unnest(of_ids) WITH ORDINALITY AS n (id, nth) WHERE jobs.id = n.id;
@@ -685,3 +688,16 @@ BEGIN
     END LOOP;
     RETURN found;
 END $$;
+
+-- These tables may grow by a hundred thousand rows before Postgres looks at them again. Plans for what they were would
+-- read all of them for each job, and connections keep theirs.
+ALTER FUNCTION enqueue_jobs SET enable_seqscan = off;
+ALTER FUNCTION enqueue_jobs SET enable_bitmapscan = off;
+ALTER FUNCTION enqueue_jobs SET enable_sort = off;
+ALTER FUNCTION begin_job SET enable_seqscan = off;
+ALTER FUNCTION renew_leases SET enable_seqscan = off;
+ALTER FUNCTION progress_job SET enable_seqscan = off;
+ALTER FUNCTION end_job SET enable_seqscan = off;
+ALTER FUNCTION retry_job SET enable_seqscan = off;
+ALTER FUNCTION take_back_jobs SET enable_seqscan = off;
+ALTER FUNCTION cancel_job SET enable_seqscan = off;
