@@ -49,6 +49,18 @@ class GatewaySettings(BaseSettings):
     video_bento_url: str = Field("http://127.0.0.1:3002", description="Address of the video Bento.")
     audio_bento_url: str = Field("http://127.0.0.1:3003", description="Address of the audio Bento.")
     spool: Path = Field(description="Folder for large uploads, shared with the Bentos.")
+    object_store: str | None = Field(
+        None,
+        pattern=r"^((file:///|s3://|gs://|az://).*[^/])?$",
+        description="Address of what uploads and kept media lie in; the folder `media` beside the spool folder.",
+    )
+    upload_max_bytes: int = Field(5120 * MIB, gt=0, description="Largest file that is taken as a signed upload.")
+    upload_open_s: int = Field(86_400, ge=60, description="How long an upload may take from its announcement on.")
+    uploads_per_account: int = Field(1000, ge=1, description="Most uploads of an account that are not complete.")
+    passing_s: int = Field(86_400, ge=60, description="How long media that are not kept stay for a job to need them.")
+    passing_bytes: int = Field(
+        20_480 * MIB, gt=0, description="Most bytes of an account that are in the store without being kept."
+    )
 
     image_max_bytes: int = Field(10 * MIB, gt=0, description="Largest image accepted.")
     video_max_bytes: int = Field(100 * MIB, gt=0, description="Largest video accepted.")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 from uuid import uuid4
 
-_SPOOL_SUFFIX: Final = ".media"
+SPOOL_SUFFIX: Final = ".media"
 _WRITE_AT_ONCE: Final = 1024 * 1024
 
 
@@ -67,7 +67,7 @@ class MediaStore:
 
     def writer(self) -> "MediaWriter":
         """A writer for one medium."""
-        return MediaWriter(self._spool / f"{uuid4().hex}{_SPOOL_SUFFIX}", self._memory_limit, self._budget)
+        return MediaWriter(self._spool / f"{uuid4().hex}{SPOOL_SUFFIX}", self._memory_limit, self._budget)
 
     async def release(self, media: Media) -> None:
         """Let go of a medium: give its memory back or remove its file."""
@@ -80,7 +80,7 @@ class MediaStore:
         """Remove files that a crash left behind; returns how many. Blocks: call it in a thread."""
         oldest = time.time() - older_than_s
         removed = 0
-        for path in self._spool.glob(f"*{_SPOOL_SUFFIX}"):
+        for path in self._spool.glob(f"*{SPOOL_SUFFIX}"):
             try:
                 if path.stat().st_mtime < oldest:
                     path.unlink()

@@ -11,6 +11,9 @@ GatewayError
 │   ├── MediaTooLargeError (413) · UnsupportedMediaError (415)
 │   ├── InvalidItemsError · ArchiveError · ZipBombError
 │   ├── MediumGoneError (410) · UrlsNotAllowedError (403)
+│   ├── BadSignatureError · SignatureExpiredError (403)   of signed uploads
+│   ├── AlreadySentError · IncompleteUploadError (409) · LengthRequiredError (411)
+│   ├── SizeMismatchError · DigestMismatchError · UnknownFileError
 │   └── ClientGoneError (499)     nobody reads this one; it is for the log
 ├── AuthenticationError (401)     who calls is not known
 │   ├── MissingKeyError · InvalidKeyError · InvalidTokenError · WrongPasswordError
@@ -21,10 +24,11 @@ GatewayError
 ├── LimitError (429)              the account or the key has used what it may
 │   ├── QuotaExceededError · BytesExceededError · BurstExceededError · ConcurrencyExceededError
 │   ├── TooManyAttemptsError      of signing in
-│   └── StorageFullError (507)
+│   └── StorageFullError · PassingFullError (507) · TooManyUploadsError
 └── FailureError (500)            we are at fault; what was charged is refunded
     ├── UnavailableError (503)
-    │   └── InferenceUnavailableError · DatabaseUnavailableError · IssuerUnavailableError · OverloadedError
+    │   ├── InferenceUnavailableError · DatabaseUnavailableError · IssuerUnavailableError
+    │   └── StorageUnavailableError · OverloadedError
     └── DeadlineExceededError (504)
 """
 
@@ -44,6 +48,7 @@ from gateway.errors.failures import (
     InferenceUnavailableError,
     IssuerUnavailableError,
     OverloadedError,
+    StorageUnavailableError,
     UnavailableError,
 )
 from gateway.errors.jobs import MediumGoneError, UrlsNotAllowedError
@@ -52,9 +57,11 @@ from gateway.errors.limits import (
     BytesExceededError,
     ConcurrencyExceededError,
     LimitError,
+    PassingFullError,
     QuotaExceededError,
     StorageFullError,
     TooManyAttemptsError,
+    TooManyUploadsError,
 )
 from gateway.errors.permission import (
     AccountSuspendedError,
@@ -93,12 +100,24 @@ from gateway.errors.requests import (
 from gateway.errors.root import (
     GatewayError,
 )
+from gateway.errors.uploads import (
+    AlreadySentError,
+    BadSignatureError,
+    DigestMismatchError,
+    IncompleteUploadError,
+    LengthRequiredError,
+    SignatureExpiredError,
+    SizeMismatchError,
+    UnknownFileError,
+)
 
 __all__ = [
     "AccountSuspendedError",
     "AddressNotAllowedError",
+    "AlreadySentError",
     "ArchiveError",
     "AuthenticationError",
+    "BadSignatureError",
     "BurstExceededError",
     "BytesExceededError",
     "ClientGoneError",
@@ -106,6 +125,7 @@ __all__ = [
     "ConflictError",
     "DatabaseUnavailableError",
     "DeadlineExceededError",
+    "DigestMismatchError",
     "EmailTakenError",
     "EmailUnverifiedError",
     "EmptyFileError",
@@ -114,6 +134,7 @@ __all__ = [
     "GatewayError",
     "IdempotencyInProgressError",
     "IdempotencyMismatchError",
+    "IncompleteUploadError",
     "InferenceUnavailableError",
     "InvalidBodyError",
     "InvalidCursorError",
@@ -124,6 +145,7 @@ __all__ = [
     "InvalidTokenError",
     "IssuerUnavailableError",
     "LastAdminError",
+    "LengthRequiredError",
     "LimitError",
     "MediaTooLargeError",
     "MediumGoneError",
@@ -135,14 +157,20 @@ __all__ = [
     "NoPasswordError",
     "NotFoundError",
     "OverloadedError",
+    "PassingFullError",
     "QuotaExceededError",
     "RequestError",
     "SignInRefusedError",
+    "SignatureExpiredError",
+    "SizeMismatchError",
     "SpentTokenError",
     "StaleSignInError",
     "StorageFullError",
+    "StorageUnavailableError",
     "TooManyAttemptsError",
+    "TooManyUploadsError",
     "UnavailableError",
+    "UnknownFileError",
     "UnreadableMediaError",
     "UnsupportedMediaError",
     "UrlsNotAllowedError",

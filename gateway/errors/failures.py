@@ -32,6 +32,12 @@ class IssuerUnavailableError(UnavailableError):
     code = "issuer_unavailable"
 
 
+class StorageUnavailableError(UnavailableError):
+    """What media are kept in does not answer right now; try again shortly. Nothing was charged."""
+
+    code = "storage_unavailable"
+
+
 class OverloadedError(UnavailableError):
     """Too many requests are waiting; try again shortly."""
 

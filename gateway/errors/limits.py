@@ -39,3 +39,23 @@ class TooManyAttemptsError(LimitError):
     """Too many failed attempts to sign in; try again later."""
 
     code = "too_many_attempts"
+
+
+class StorageFullError(LimitError):
+    """There is no room for this in the storage of this account; delete what is not needed."""
+
+    status = 507
+    code = "storage_full"
+
+
+class PassingFullError(LimitError):
+    """This account has too much in the store that is not kept; finish or delete uploads, or wait for its jobs."""
+
+    status = 507
+    code = "passing_full"
+
+
+class TooManyUploadsError(LimitError):
+    """Too many uploads of this account are not complete; complete or delete some."""
+
+    code = "too_many_uploads"

@@ -1,5 +1,7 @@
 """Errors of the call itself."""
 
+from collections.abc import Sequence
+
 from gateway.errors.root import GatewayError
 
 
@@ -123,6 +125,17 @@ class UnsupportedMediaError(RequestError):
 
     status = 415
     code = "unsupported_media_type"
+
+
+class InvalidItemsError(RequestError):
+    """Some items cannot be judged; nothing was done with the others."""
+
+    code = "invalid_items"
+
+    def __init__(self, faults: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__()
+        self.faults = tuple(faults)
+        """Which items, and what is wrong with each."""
 
 
 class ArchiveError(RequestError):

@@ -1,0 +1,1 @@
+"""What accounts have in the object store."""
