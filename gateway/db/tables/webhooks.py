@@ -4,7 +4,18 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, LargeBinary, Text, UniqueConstraint, Uuid, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
@@ -17,7 +28,7 @@ class WebhookEndpoint(SQLModel, table=True):
     """An address of an account that is told of its events.
 
     Secrets are encrypted under the gateway's own. After a rotation the former one signs too, until it expires.
-    `failing_since`: no try has succeeded since. `disabled_reason`: `owner`, or `failing`.
+    `failing_since`: no try has succeeded since. `disabled_reason`: `owner`, `failing`, or `gone`.
     """
 
     __tablename__ = "webhook_endpoints"  # pyright: ignore[reportAssignmentType] - SQLModel takes a plain name too.
@@ -44,6 +55,7 @@ class WebhookMessage(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("subject_id", "event"),
         Index("webhook_messages_account_idx", "account_id", text("id DESC")),
+        Index("webhook_messages_created_at_idx", "created_at"),
     )
 
     id: UUID | None = Field(default=None, primary_key=True, sa_column_kwargs=ID)
@@ -55,11 +67,16 @@ class WebhookMessage(SQLModel, table=True):
 
 
 class WebhookDelivery(SQLModel, table=True):
-    """A message on its way to one endpoint. `failed`: it was given up; `skipped`: the endpoint was disabled."""
+    """A message on its way to one endpoint. `failed`: it was given up; `skipped`: the endpoint was disabled.
+
+    `tries_before` were made before it was last asked for again. While a try is under way, `next_try_at` is when it
+    counts as lost. `ticket` is its entry in the queue.
+    """
 
     __tablename__ = "webhook_deliveries"  # pyright: ignore[reportAssignmentType] - SQLModel takes a plain name too.
     __table_args__ = (
         UniqueConstraint("endpoint_id", "message_id"),
+        Index("webhook_deliveries_due_idx", "next_try_at", postgresql_where=text("status = 'pending'")),
         Index("webhook_deliveries_endpoint_idx", "endpoint_id", text("id DESC")),
         Index("webhook_deliveries_message_idx", "message_id"),
         CheckConstraint(
@@ -72,7 +89,9 @@ class WebhookDelivery(SQLModel, table=True):
     message_id: UUID = Field(sa_column=owner("webhook_messages.id", "message_id"))
     status: str = Field(default="pending", sa_type=Text, sa_column_kwargs={"server_default": "pending"})
     tries: int = Field(default=0, sa_column_kwargs=_ZERO)
+    tries_before: int = Field(default=0, sa_column_kwargs=_ZERO)
     next_try_at: datetime | None = Field(default=None, sa_column=timestamp("next_try_at"))
+    ticket: int | None = Field(default=None, sa_type=BigInteger)
     created_at: datetime | None = Field(default=None, sa_column=timestamp("created_at", required=True))
     ended_at: datetime | None = Field(default=None, sa_column=timestamp("ended_at"))
 

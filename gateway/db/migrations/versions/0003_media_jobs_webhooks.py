@@ -103,6 +103,7 @@ def upgrade() -> None:
     sa.UniqueConstraint('subject_id', 'event')
     )
     op.create_index('webhook_messages_account_idx', 'webhook_messages', ['account_id', sa.text('id DESC')], unique=False)
+    op.create_index('webhook_messages_created_at_idx', 'webhook_messages', ['created_at'], unique=False)
     op.create_table('batches',
     sa.Column('id', sa.Uuid(), server_default=sa.text('uuidv7()'), nullable=False),
     sa.Column('account_id', sa.Uuid(), nullable=False),
@@ -126,6 +127,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id')
     )
     op.create_index('batches_account_id_idx', 'batches', ['account_id', sa.text('id DESC')], unique=False)
+    op.create_index('batches_archive_idx', 'batches', ['archive_id'], unique=False, postgresql_where=sa.text('archive_id IS NOT NULL'))
     op.create_index('batches_archive_idx', 'batches', ['archive_id'], unique=False, postgresql_where=sa.text('archive_id IS NOT NULL'))
     op.create_index('batches_unfinished_idx', 'batches', ['id'], unique=False, postgresql_where=sa.text("status IN ('expanding', 'cancelled') AND ended_at IS NULL"))
     op.create_table('batch_items',
@@ -152,7 +154,9 @@ def upgrade() -> None:
     sa.Column('message_id', sa.Uuid(), nullable=False),
     sa.Column('status', sa.Text(), server_default='pending', nullable=False),
     sa.Column('tries', sa.Integer(), server_default=sa.text('0'), nullable=False),
+    sa.Column('tries_before', sa.Integer(), server_default=sa.text('0'), nullable=False),
     sa.Column('next_try_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('ticket', sa.BigInteger(), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.Column('ended_at', sa.DateTime(timezone=True), nullable=True),
     sa.CheckConstraint("status IN ('pending', 'delivered', 'failed', 'skipped')", name='webhook_deliveries_status_check'),
@@ -161,6 +165,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id'),
     sa.UniqueConstraint('endpoint_id', 'message_id')
     )
+    op.create_index('webhook_deliveries_due_idx', 'webhook_deliveries', ['next_try_at'], unique=False, postgresql_where=sa.text("status = 'pending'"))
     op.create_index('webhook_deliveries_endpoint_idx', 'webhook_deliveries', ['endpoint_id', sa.text('id DESC')], unique=False)
     op.create_index('webhook_deliveries_message_idx', 'webhook_deliveries', ['message_id'], unique=False)
     op.create_table('jobs',
@@ -248,7 +253,7 @@ def upgrade() -> None:
         op.create_check_constraint(name, table, condition)
     op.execute("UPDATE plans SET storage_bytes = 10737418240 WHERE name = 'standard'")
     driver = op.get_bind().connection.driver_connection
-    for name in ("0003_functions.sql", "0003_storage.sql", "0003_reviving.sql"):
+    for name in ("0003_functions.sql", "0003_storage.sql", "0003_reviving.sql", "0003_webhooks.sql"):
         driver.execute((Path(__file__).parent.parent / "sql" / name).read_text())
 
 

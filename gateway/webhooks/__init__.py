@@ -1,0 +1,1 @@
+"""Tells accounts of what has ended, at addresses of their own: signed, tried again for a day, and logged."""
