@@ -21,6 +21,7 @@ from gateway.errors import (
     GatewayError,
     IdempotencyInProgressError,
     InvalidBodyError,
+    InvalidItemsError,
     MediaTooLargeError,
     MethodNotAllowedError,
     NotFoundError,
@@ -142,6 +143,8 @@ def _understand(raised: Exception) -> tuple[GatewayError, tuple[InvalidField, ..
     """The error of our tree that an exception means, and the fields it names."""
     if isinstance(raised, ValidationException):
         return InvalidBodyError("Some fields are not valid."), _fields(raised.extra)
+    if isinstance(raised, InvalidItemsError):
+        return raised, tuple(InvalidField(item, message) for item, message in raised.faults)
     return _translate(raised), ()
 
 

@@ -92,6 +92,7 @@ class GatewaySettings(BaseSettings):
     anonymous_burst: int = Field(60, ge=1, description="Sign-ups and begun sign-ins a minute from one address.")
     default_plan: str = Field("standard", description="Plan of a newly made account.")
     keys_per_account: int = Field(100, ge=1, description="Most living API keys of an account.")
+    bin_days: int = Field(30, ge=1, description="Days after which deleted detections are removed for good.")
     reuse_charge: int = Field(0, ge=0, le=1, description="What a repeated verdict counts against the daily limit.")
 
     worker_concurrency: int = Field(4, ge=1, le=64, description="Jobs that a worker runs at once.")
@@ -109,6 +110,20 @@ class GatewaySettings(BaseSettings):
         20 * 1024 * MIB, gt=0, description="Most bytes that a zip archive may unpack to."
     )
     job_retention_days: int = Field(14, ge=1, description="Days for which finished jobs are kept.")
+    outbound_allowed_networks: list[str] = Field(
+        default=[],
+        description="JSON list of networks that webhooks and jobs may call although they are not on the public internet.",
+    )
+    outbound_ports: list[int] = Field(
+        default=[80, 443, 8080, 8443], description="JSON list of ports that are called on the public internet."
+    )
+    webhooks_over_http: bool = Field(False, description="Whether webhooks may be sent without TLS.")
+    webhook_endpoints_per_account: int = Field(10, ge=1, le=100, description="Most webhook endpoints of an account.")
+    webhook_deadline_s: float = Field(10, gt=0, le=60, description="Longest time that one try of a webhook may take.")
+    webhook_failing_days: float = Field(
+        3, gt=0, description="Days without a success after which a webhook endpoint is disabled."
+    )
+    webhook_retention_days: int = Field(30, ge=2, description="Days for which the log of webhooks is kept.")
     smtp_url: SecretStr | None = Field(
         None, description="smtp:// or smtps:// address of the mail server, with its user and password."
     )
@@ -146,7 +161,7 @@ class GatewaySettings(BaseSettings):
         default=[], description="JSON list of outside issuers whose tokens are accepted."
     )
 
-    @field_validator("trusted_proxies")
+    @field_validator("trusted_proxies", "outbound_allowed_networks")
     @classmethod
     def _are_networks(cls, value: list[str]) -> list[str]:
         return [str(ip_network(one)) for one in value]

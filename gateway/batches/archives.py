@@ -16,7 +16,6 @@ from typing import BinaryIO, Final
 from gateway.errors import ArchiveError, RequestError, ZipBombError
 from gateway.settings import MIB
 
-ZIP_TYPE: Final = "application/zip"
 _MOST_RATIO: Final = 100
 _SMALL: Final = MIB
 """Up to so many bytes an entry may be packed as tightly as it will."""

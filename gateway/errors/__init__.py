@@ -10,7 +10,7 @@ GatewayError
 │   ├── NotFoundError (404) · MethodNotAllowedError (405)
 │   ├── MediaTooLargeError (413) · UnsupportedMediaError (415)
 │   ├── InvalidItemsError · ArchiveError · ZipBombError
-│   ├── MediumGoneError (410) · UrlsNotAllowedError (403)
+│   ├── MediumGoneError (410) · UrlsNotAllowedError (403) · UrlNotAllowedError
 │   ├── BadSignatureError · SignatureExpiredError (403)   of signed uploads
 │   ├── AlreadySentError · IncompleteUploadError (409) · LengthRequiredError (411)
 │   ├── SizeMismatchError · DigestMismatchError · UnknownFileError
@@ -51,7 +51,7 @@ from gateway.errors.failures import (
     StorageUnavailableError,
     UnavailableError,
 )
-from gateway.errors.jobs import MediumGoneError, UrlsNotAllowedError
+from gateway.errors.jobs import MediumGoneError, UrlNotAllowedError, UrlsNotAllowedError
 from gateway.errors.limits import (
     BurstExceededError,
     BytesExceededError,
@@ -173,6 +173,7 @@ __all__ = [
     "UnknownFileError",
     "UnreadableMediaError",
     "UnsupportedMediaError",
+    "UrlNotAllowedError",
     "UrlsNotAllowedError",
     "UsernameTakenError",
     "WrongPasswordError",

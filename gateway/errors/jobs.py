@@ -15,3 +15,9 @@ class UrlsNotAllowedError(RequestError):
 
     status = 403
     code = "urls_not_allowed"
+
+
+class UrlNotAllowedError(RequestError):
+    """This address is not called from here."""
+
+    code = "url_not_allowed"

@@ -25,6 +25,7 @@ Handler = Callable[..., Awaitable[Any]]
 _JSON: Final = "application/json"
 IDEMPOTENT: Final = "__idempotent__"
 """The mark of a handler that takes part."""
+_BODY: Final = "body_digest"
 
 
 def idempotent(handler: Handler) -> Handler:
@@ -54,6 +55,11 @@ def idempotent(handler: Handler) -> Handler:
     return once
 
 
+def note_body(request: Request[Any, Any, Any], digest: bytes) -> None:
+    """Leave with a request the SHA-256 of its body, which a dependency has read before the handler is called."""
+    request.scope["state"][_BODY] = digest
+
+
 def _answer(outcome: Any, request: Request[Any, Any, Any]) -> Answer:
     """What a handler has returned, as it goes out."""
     if not isinstance(outcome, Response):
@@ -78,5 +84,7 @@ async def _fingerprint(request: Request[Caller, Any, Any]) -> bytes:
     """SHA-256 of all that a call asks for: two calls with the same one want the same."""
     # The key that a call came with is part of it: what was answered to one key is not for another, lesser one.
     key_id = str(request.user.key_id)
-    parts = (request.method, request.scope["path"], request.scope["query_string"], key_id, await request.body())
+    noted: bytes | None = request.scope["state"].get(_BODY)
+    body = await request.body() if noted is None else noted
+    parts = (request.method, request.scope["path"], request.scope["query_string"], key_id, body)
     return hashlib.sha256(msgspec.msgpack.encode(parts)).digest()

@@ -47,6 +47,12 @@ _REUSE = Schema(
     ),
 )
 
+_STORE = Schema(
+    type=OpenAPIType.STRING,
+    enum=["true", "false"],
+    description="Whether the file is kept in the account's storage once it is judged; by default as the account says.",
+)
+
 
 def _form(properties: dict[str, Schema], file_field: str = "file") -> RequestBody:
     schema = Schema(type=OpenAPIType.OBJECT, required=[file_field], properties=dict(properties))
@@ -58,7 +64,8 @@ class FileOperation(Operation):
     """Takes a file of any modality."""
 
     def __post_init__(self) -> None:
-        self.request_body = _form({"file": _FILE, "modality": _MODALITY, "model": _MODEL, **_LABELS, "reuse": _REUSE})
+        labels = {"modality": _MODALITY, "model": _MODEL, **_LABELS, "reuse": _REUSE, "store": _STORE}
+        self.request_body = _form({"file": _FILE, **labels})
 
 
 @dataclass
@@ -122,6 +129,20 @@ class ExportOperation(Operation):
 
 
 @dataclass
+class DownloadOperation(Operation):
+    """Answers a file of any kind."""
+
+    def __post_init__(self) -> None:
+        content = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY))
+        self.responses = (self.responses or {}) | {
+            "200": OpenAPIResponse(
+                description="The file, under the media type that it was recognised as.",
+                content={"application/octet-stream": content},
+            )
+        }
+
+
+@dataclass
 class PictureOperation(Operation):
     """Answers a JPEG."""
 
@@ -166,3 +187,59 @@ class JobOperation(Operation):
         )
         content = {**form.content, "application/json": OpenAPIMediaType(schema=named)}
         self.request_body = RequestBody(required=True, content=content)
+
+
+@dataclass
+class BatchOperation(Operation):
+    """Takes a list of items as a JSON document or as JSON lines, or a zip archive."""
+
+    def __post_init__(self) -> None:
+        identifier = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.UUID, description="A complete upload.")
+        address = "An address, where the platform fetches addresses."
+        item = Schema(
+            type=OpenAPIType.OBJECT,
+            description="Either `upload_id` or `url`.",
+            properties={
+                "upload_id": identifier,
+                "url": Schema(type=OpenAPIType.STRING, max_length=2048, description=address),
+                "modality": _MODALITY,
+                "model": _MODEL,
+                "client_reference": _LABELS["client_reference"],
+                "tags": Schema(
+                    type=OpenAPIType.ARRAY, max_items=16, items=Schema(type=OpenAPIType.STRING, max_length=64)
+                ),
+            },
+            additional_properties=False,
+        )
+        name = "Your own name for the batch."
+        batch = Schema(
+            type=OpenAPIType.OBJECT,
+            description="Either `items` or `archive`.",
+            properties={
+                "name": Schema(type=OpenAPIType.STRING, min_length=1, max_length=128, description=name),
+                "model": Schema(type=OpenAPIType.STRING, description="Name of the model for items that name none."),
+                "store": Schema(
+                    type=OpenAPIType.BOOLEAN, description="Whether the media are kept; as they are where absent."
+                ),
+                "items": Schema(type=OpenAPIType.ARRAY, min_items=1, max_items=10_000, items=item),
+                "archive": identifier,
+            },
+            additional_properties=False,
+        )
+        one = "01990000-0000-7000-8000-00000000000"
+        items = [
+            {"upload_id": f"{one}1", "client_reference": "order-1"},
+            {"upload_id": f"{one}2", "tags": ["night"]},
+        ]
+        lines = Schema(type=OpenAPIType.STRING, description="An item of `items` on each line.")
+        archive = Schema(
+            type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description="A zip archive; each file is an item."
+        )
+        self.request_body = RequestBody(
+            required=True,
+            content={
+                "application/json": OpenAPIMediaType(schema=batch, example={"name": "holiday", "items": items}),
+                "application/x-ndjson": OpenAPIMediaType(schema=lines),
+                "application/zip": OpenAPIMediaType(schema=archive),
+            },
+        )

@@ -1,6 +1,7 @@
 """Media that are whole and verified: put into the object store with their row, found again, and brought to a Bento."""
 
 import asyncio
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -14,11 +15,13 @@ from gateway.db.tables import Medium
 from gateway.db.tables.columns import table_of
 from gateway.db.transactions import transaction
 from gateway.detections.intake import Upload
-from gateway.detections.media import SPOOL_SUFFIX, MemoryMedia, SpooledMedia
+from gateway.detections.media import SPOOL_SUFFIX, Media, MemoryMedia, SpooledMedia
 from gateway.errors import MediumGoneError, NotFoundError, PassingFullError, StorageFullError
 from gateway.settings import GatewaySettings
 from gateway.storage.buckets import MissingObjectError, ObjectStore
 
+ZIP_TYPE: Final = "application/zip"
+_ARCHIVE_NAME: Final = "archive.zip"
 _MEDIA: Final[Any] = table_of(Medium)
 _FOUND: Final = select(_MEDIA).where(_MEDIA.c.state == "ready")
 _BEGIN: Final = text("SELECT uuidv7(), coalesce(CAST(:keep AS boolean), keeps_media) FROM accounts WHERE id = :account")
@@ -73,27 +76,56 @@ class Shelf:
             StorageFullError: It was to be kept, and is too large for what is left of the account's allowance.
             PassingFullError: The account has too much in the store that is not kept.
         """
+        return await self._put(
+            upload.media,
+            upload.filename,
+            upload.media_type,
+            upload.modality,
+            account_id=account_id,
+            key_id=key_id,
+            keep=keep,
+        )
+
+    async def shelve_archive(self, archive: SpooledMedia, *, account_id: UUID, key_id: UUID | None) -> ReadyMedium:
+        """Put an archive into the store that came in as the body of a call, and is needed until it is unpacked.
+
+        Raises:
+            PassingFullError: The account has too much in the store that is not kept.
+        """
+        return await self._put(archive, _ARCHIVE_NAME, ZIP_TYPE, None, account_id=account_id, key_id=key_id, keep=False)
+
+    async def _put(
+        self,
+        media: Media,
+        filename: str,
+        media_type: str,
+        modality: Modality | None,
+        *,
+        account_id: UUID,
+        key_id: UUID | None,
+        keep: bool | None,
+    ) -> ReadyMedium:
         async with transaction(self._engine) as connection:
             medium_id, kept = (await connection.execute(_BEGIN, {"keep": keep, "account": account_id})).one()
         path = f"media/{medium_id}"
         try:
             # The object first: a row that is ready has one, and what has no row after a crash is swept.
-            if isinstance(upload.media, MemoryMedia):
-                await self._objects.put_bytes(path, upload.media.data)
+            if isinstance(media, MemoryMedia):
+                await self._objects.put_bytes(path, media.data)
             else:
-                await self._objects.put_file(path, upload.media.path)
+                await self._objects.put_file(path, media.path)
             async with transaction(self._engine) as connection:
-                await self.make_room(connection, account_id, upload.media.size, keep=kept)
+                await self.make_room(connection, account_id, media.size, keep=kept)
                 parameters = {
                     "id": medium_id,
                     "account": account_id,
                     "key": key_id,
                     "path": path,
-                    "filename": upload.filename,
-                    "media_type": upload.media_type,
-                    "modality": upload.modality,
-                    "size": upload.media.size,
-                    "digest": upload.media.digest,
+                    "filename": filename,
+                    "media_type": media_type,
+                    "modality": modality,
+                    "size": media.size,
+                    "digest": media.digest,
                     "keep": kept,
                     "passing_s": self._passing_s,
                 }
@@ -104,11 +136,11 @@ class Shelf:
         return ReadyMedium(
             id=medium_id,
             account_id=account_id,
-            filename=upload.filename,
-            media_type=upload.media_type,
-            modality=upload.modality,
-            size=upload.media.size,
-            digest=upload.media.digest,
+            filename=filename,
+            media_type=media_type,
+            modality=modality,
+            size=media.size,
+            digest=media.digest,
             object_path=path,
             kept=kept,
         )
@@ -127,6 +159,8 @@ class Shelf:
         path = self._spool / f"{uuid4().hex}{SPOOL_SUFFIX}"
         try:
             size = await self._objects.fetch(medium.object_path, path)
+            # Files of the spool folder are swept by their age, and a link is as old as what it links to.
+            await asyncio.to_thread(os.utime, path)
         except MissingObjectError as error:
             raise MediumGoneError from error
         if size != medium.size:

@@ -82,6 +82,10 @@ END $$;
 CREATE FUNCTION is_needed(of_id uuid) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT EXISTS (SELECT 1 FROM jobs WHERE medium_id = of_id AND status IN ('queued', 'running'))
         OR EXISTS (SELECT 1 FROM batches WHERE archive_id = of_id AND status = 'expanding')
+        OR EXISTS (
+            SELECT 1 FROM batch_items i JOIN batches b ON b.id = i.batch_id
+            WHERE i.medium_id = of_id AND i.place >= b.next_place AND b.status = 'expanding'
+        )
 $$;
 
 -- Discard media that have had their time, at most `most`, one process at a time; returns how many were looked at.

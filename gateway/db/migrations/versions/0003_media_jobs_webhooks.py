@@ -128,7 +128,6 @@ def upgrade() -> None:
     )
     op.create_index('batches_account_id_idx', 'batches', ['account_id', sa.text('id DESC')], unique=False)
     op.create_index('batches_archive_idx', 'batches', ['archive_id'], unique=False, postgresql_where=sa.text('archive_id IS NOT NULL'))
-    op.create_index('batches_archive_idx', 'batches', ['archive_id'], unique=False, postgresql_where=sa.text('archive_id IS NOT NULL'))
     op.create_index('batches_unfinished_idx', 'batches', ['id'], unique=False, postgresql_where=sa.text("status IN ('expanding', 'cancelled') AND ended_at IS NULL"))
     op.create_table('batch_items',
     sa.Column('batch_id', sa.Uuid(), nullable=False),
