@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import signal
 import sys
+from dataclasses import dataclass
 
 import psycopg
 import structlog
@@ -17,6 +18,13 @@ from gateway.audit.chain import Chainer
 from gateway.background import Chore, doing
 from gateway.db.engine import Database, connection_string, open_database
 from gateway.db.migrate import migrate
+from gateway.detections.client import BentoClient, open_bento_client
+from gateway.detections.media import MediaStore, MemoryBudget
+from gateway.jobs.ending import Endings
+from gateway.jobs.judging import Judging
+from gateway.jobs.leases import BEAT_S, Leases
+from gateway.jobs.running import JobRunning, job_task
+from gateway.jobs.upkeep import JobUpkeep
 from gateway.logs import configure_logs
 from gateway.mail.tasks import Mailer, mail_task
 from gateway.mail.transports import choose_transport
@@ -25,33 +33,60 @@ from gateway.queue.runner import Runner, stalled_after_s
 from gateway.queue.tasks import Task
 from gateway.queue.upkeep import Upkeep
 from gateway.settings import GatewaySettings
+from gateway.storage.objects import open_object_store
+from gateway.storage.shelf import Shelf
 from gateway.upkeep import Expiry
 
 _log = structlog.stdlib.get_logger(__name__)
 
 
-def compose_tasks(database: Database, settings: GatewaySettings) -> list[Task]:
-    """Everything that the worker can be asked to do."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """Everything that a worker can be asked to do, and what it does by itself."""
+
+    tasks: list[Task]
+    chores: list[Chore]
+
+
+def mail_tasks(database: Database, settings: GatewaySettings) -> list[Task]:
+    """Writing mails and sending them."""
     return [
         mail_task(Mailer(choose_transport(settings), sender=settings.mail_from)),
         letter_task(Letters(database.engine, settings)),
     ]
 
 
-def compose_chores(database: Database, tasks: list[Task], settings: GatewaySettings) -> list[Chore]:
-    """What the worker does by itself. Each chore bears that another worker does it at the same time."""
-    upkeep = Upkeep(
+def compose(database: Database, bentos: BentoClient, shelf: Shelf, settings: GatewaySettings) -> Work:
+    """Put a worker together. Each chore bears that another worker does it at the same time."""
+    store = MediaStore(settings.spool, memory_limit=0, budget=MemoryBudget(0))
+    endings = Endings()
+    leases = Leases(database.pool, lease_s=settings.job_lease_s)
+    judging = Judging(database.pool, shelf, store, bentos, None)
+    running = JobRunning(database.engine, judging, leases, endings, lease_s=settings.job_lease_s)
+    jobs = JobUpkeep(
+        database.engine,
+        endings,
+        most_losses=settings.job_most_losses,
+        retention_days=settings.job_retention_days,
+    )
+    tasks = [*mail_tasks(database, settings), job_task(running)]
+    queue = Upkeep(
         database.pool,
         tasks,
         stalled_after_s=stalled_after_s(settings),
         retention_days=settings.job_retention_days,
     )
-    return [
+    chores = [
+        Chore("renew the leases of jobs", BEAT_S, leases.beat),
+        Chore("take back the jobs of lost workers", 1, jobs.take_back),
+        Chore("reissue queue entries of jobs", 30, jobs.reissue),
+        Chore("forget ended jobs", 600, jobs.forget),
         Chore("chain the audit log", 1, Chainer(database.pool).catch_up),
-        Chore("take up the jobs of dead workers", 10, upkeep.take_up_stalled),
-        Chore("forget finished jobs", 600, upkeep.forget_finished),
+        Chore("take up the tasks of dead workers", 10, queue.take_up_stalled),
+        Chore("forget finished tasks", 600, queue.forget_finished),
         Chore("remove what has expired", 60, Expiry(database.pool).sweep),
     ]
+    return Work(tasks=tasks, chores=chores)
 
 
 async def work(settings: GatewaySettings) -> None:
@@ -60,14 +95,18 @@ async def work(settings: GatewaySettings) -> None:
         await asyncio.to_thread(migrate, settings.database_url.get_secret_value())
     if settings.smtp_url is None and settings.mail_folder is None:
         _log.warning("no_mail_server", advice="Set BONAFIDE_SMTP_URL, or BONAFIDE_MAIL_FOLDER to keep mail as files.")
-    async with open_database(settings) as database:
-        tasks = compose_tasks(database, settings)
-        runner = Runner(tasks, settings)
+    async with (
+        open_database(settings) as database,
+        open_bento_client(settings) as bentos,
+        open_object_store(settings) as objects,
+    ):
+        composed = compose(database, bentos, Shelf(database.engine, objects, settings), settings)
+        runner = Runner(composed.tasks, settings)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, runner.stop)
-        async with doing(compose_chores(database, tasks, settings)):
-            _log.info("worker_started", tasks=[task.name for task in tasks])
+        async with doing(composed.chores):
+            _log.info("worker_started", tasks=[task.name for task in composed.tasks])
             await runner.run()
     _log.info("worker_stopped")
 

@@ -12,7 +12,7 @@ import pytest
 from gateway.db.engine import open_database
 from gateway.queue.runner import Runner
 from gateway.settings import GatewaySettings
-from gateway.worker import compose_tasks
+from gateway.worker import mail_tasks
 from tests.fixtures.accounts import log_in, register
 from tests.fixtures.gateway import EMAIL, Client, eventually
 
@@ -43,7 +43,7 @@ async def test_a_forgotten_password_is_replaced_as_the_letters_say(
         return len(letters(folder)) == count
 
     async with open_database(settings) as opened:
-        runner = Runner(compose_tasks(opened, settings), settings)
+        runner = Runner(mail_tasks(opened, settings), settings)
         work = asyncio.create_task(runner.run())
         await eventually(lambda: arrived(2))
         text = letters(folder)["Set a new password"]

@@ -1,0 +1,214 @@
+"""From a request to a job: a file in a form, an upload that is complete, or an address."""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import PurePosixPath
+from typing import Any, Final, NoReturn
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+from litestar import Request
+
+from bentos.contract import Modality
+from gateway.access.guard import Caller, Guard
+from gateway.detections.forms import RequestBody, clean_filename, read_client_reference, read_model_name, read_tags
+from gateway.detections.intake import Intake
+from gateway.detections.media import MediaStore
+from gateway.errors import (
+    GatewayError,
+    InvalidBodyError,
+    MediaTooLargeError,
+    OverloadedError,
+    UnsupportedMediaError,
+    UrlsNotAllowedError,
+)
+from gateway.idempotency.headers import note_replay, read_idempotency_key
+from gateway.jobs.acceptance import Acceptance, Accepted, Declined, JobOrder
+from gateway.jobs.schemas import JobClass, NewJob
+from gateway.limits.headers import note_allowance
+from gateway.limits.refusals import refuse_over_limit
+from gateway.rendering import request_id_of
+from gateway.settings import GatewaySettings
+from gateway.storage.shelf import ReadyMedium, Shelf
+
+_JSON_BYTES: Final = 64 * 1024
+_BODY_S: Final = 30.0
+_ENDINGS: Final[Mapping[str, Modality]] = {
+    **dict.fromkeys(("jpg", "jpeg", "png", "webp", "bmp", "gif"), Modality.IMAGE),
+    **dict.fromkeys(("mp4", "mov", "avi", "mkv", "webm", "m4v"), Modality.VIDEO),
+    **dict.fromkeys(("wav", "mp3", "flac", "ogg", "m4a", "aac", "opus"), Modality.AUDIO),
+}
+"""What the end of an address's path tells of what is there; what comes is looked at all the same."""
+
+_NEW_JOB = msgspec.json.Decoder(NewJob)
+
+
+class JobReception:
+    """Turns requests into jobs."""
+
+    def __init__(
+        self,
+        *,
+        intake: Intake,
+        store: MediaStore,
+        shelf: Shelf,
+        acceptance: Acceptance,
+        guard: Guard,
+        settings: GatewaySettings,
+    ) -> None:
+        self._intake = intake
+        self._store = store
+        self._shelf = shelf
+        self._acceptance = acceptance
+        self._guard = guard
+        self._from_urls = settings.jobs_from_urls
+
+    async def receive(
+        self, request: Request[Caller, Any, Any], *, of_class: JobClass = "api", channel: str = "job"
+    ) -> Accepted:
+        """Accept what a request hands over, whose caller a guard has found.
+
+        Raises:
+            GatewayError: It is refused; nothing was charged.
+        """
+        if request.headers.get("content-type", "").startswith("multipart/"):
+            return await self.receive_file(request, of_class=of_class, channel=channel)
+        body = await _read(RequestBody(request.receive))
+        order = await self._order(request.user, body)
+        return await self._accept(request, order, of_class, channel, hashlib.sha256(body).hexdigest())
+
+    async def receive_file(
+        self, request: Request[Caller, Any, Any], *, of_class: JobClass, channel: str = "job"
+    ) -> Accepted:
+        """Accept the file of a form. Raises GatewayError."""
+        body = RequestBody(request.receive)
+        try:
+            read_idempotency_key(request)
+            upload = await self._intake.read(
+                body,
+                content_type=request.headers.get("content-type", ""),
+                content_length=request.content_length,
+                modality=None,
+                authorise=partial(_authorise, request.user),
+            )
+        except GatewayError:
+            await body.drain()
+            raise
+        try:
+            medium = await self._shelf.shelve(
+                upload, account_id=request.user.account_id, key_id=request.user.key_id, keep=upload.keep
+            )
+        finally:
+            await self._store.release(upload.media)
+        order = JobOrder(
+            modality=upload.modality,
+            filename=upload.filename,
+            medium=medium,
+            model=upload.model,
+            client_reference=upload.client_reference,
+            tags=upload.tags,
+        )
+        try:
+            accepted = await self._accept(request, order, of_class, channel, medium.digest.hex())
+        except BaseException:
+            await self._shelf.let_go(medium)
+            raise
+        if accepted.replayed:
+            await self._shelf.let_go(medium)
+        return accepted
+
+    async def accept_upload(
+        self, request: Request[Caller, Any, Any], medium: ReadyMedium, *, filename: str, channel: str
+    ) -> Accepted:
+        """Accept an upload that is complete, of the caller's account. Raises GatewayError."""
+        order = JobOrder(modality=modality_of(medium), filename=filename, medium=medium)
+        return await self._accept(request, order, "api", channel, f"{medium.id} {filename}")
+
+    async def _order(self, caller: Caller, body: bytes) -> JobOrder:
+        try:
+            asked = _NEW_JOB.decode(body)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise InvalidBodyError(f"The body is not what a job is made from: {error}.") from error
+        if (asked.upload_id is None) == (asked.url is None):
+            raise InvalidBodyError("Name either an `upload_id` or a `url`.")
+        model = None if asked.model is None else read_model_name(asked.model)
+        reference = None if asked.client_reference is None else read_client_reference(asked.client_reference)
+        tags = tuple(read_tags(asked.tags))
+        if asked.upload_id is not None:
+            medium = await self._shelf.ready(caller.account_id, asked.upload_id)
+            if asked.store is not None and asked.store != medium.kept:
+                medium = await self._shelf.keep(medium, keep=asked.store)
+            return JobOrder(
+                modality=modality_of(medium),
+                filename=medium.filename,
+                medium=medium,
+                model=model,
+                client_reference=reference,
+                tags=tags,
+            )
+        url = asked.url or ""
+        if not self._from_urls:
+            raise UrlsNotAllowedError
+        filename = clean_filename(unquote(PurePosixPath(urlsplit(url).path).name))
+        modality = Modality(asked.modality) if asked.modality else _ENDINGS.get(filename.rpartition(".")[2].lower())
+        if modality is None:
+            raise InvalidBodyError("The address does not tell what is there: name the `modality`.")
+        return JobOrder(
+            modality=modality, filename=filename, source_url=url, model=model, client_reference=reference, tags=tags
+        )
+
+    async def _accept(
+        self, request: Request[Caller, Any, Any], order: JobOrder, of_class: JobClass, channel: str, what: str
+    ) -> Accepted:
+        key = read_idempotency_key(request)
+        if key is not None:
+            asked = (request.scope["path"], what, order.modality, order.filename, order.model, order.client_reference)
+            fingerprint = hashlib.sha256(msgspec.json.encode((*asked, order.tags))).digest()
+            order = replace(order, idempotency_key=key, fingerprint=fingerprint)
+        credentials = await self._guard.credentials(request)
+        outcome = await self._acceptance.accept(
+            credentials, order, request_id=request_id_of(request.scope), of_class=of_class, channel=channel
+        )
+        if outcome.allowance is not None:
+            note_allowance(request.scope, outcome.allowance)
+        match outcome:
+            case Declined(error=error):
+                raise error
+            case Accepted():
+                if outcome.replayed:
+                    note_replay(request.scope)
+                return outcome
+
+
+def modality_of(medium: ReadyMedium) -> Modality:
+    """What a complete upload is judged as. Raises UnsupportedMediaError."""
+    if medium.modality is None:
+        raise UnsupportedMediaError("This upload is an archive; hand it over as a batch.")
+    return medium.modality
+
+
+async def _authorise(caller: Caller, size: int, charge: int) -> None:
+    """Let in a large file of a caller who has room for it; nothing is charged yet. Raises LimitError."""
+    refuse_over_limit(caller.allowance, size=size, charge=charge)
+
+
+async def _read(body: RequestBody) -> bytes:
+    """A body that is no file, up to a size and within a time. Raises GatewayError."""
+    document = bytearray()
+    try:
+        async with asyncio.timeout(_BODY_S):
+            while not body.complete:
+                document += await body.next()
+                if len(document) > _JSON_BYTES:
+                    await _refuse(body)
+    except TimeoutError as error:
+        raise OverloadedError("The body did not arrive in time.", code="upload_timeout", status=408) from error
+    return bytes(document)
+
+
+async def _refuse(body: RequestBody) -> NoReturn:
+    await body.drain()
+    raise MediaTooLargeError(f"A job is described in at most {_JSON_BYTES} bytes.", code="body_too_large")

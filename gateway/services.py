@@ -1,0 +1,185 @@
+"""Everything that the gateway is made of, on one page: what is opened at start, and what depends on what."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from gateway.access.credentials import CredentialReader
+from gateway.access.guard import Guard
+from gateway.accounts.export import AccountExport
+from gateway.accounts.identities import Identities
+from gateway.accounts.letters import Letters
+from gateway.accounts.passwords import Passwords
+from gateway.accounts.profiles import Profiles
+from gateway.accounts.recovery import Recovery
+from gateway.accounts.service import Accounts
+from gateway.accounts.sessions import Sessions
+from gateway.admin.plans import Plans
+from gateway.admin.queue_tasks import QueueTasks
+from gateway.admin.users import Users
+from gateway.audit.reading import AuditLog
+from gateway.background import Chore, doing
+from gateway.compat.frames import Frames
+from gateway.compat.site_history import SiteHistory
+from gateway.db.engine import open_database
+from gateway.detections.admission import Admission
+from gateway.detections.client import open_bento_client
+from gateway.detections.intake import Intake
+from gateway.detections.media import MediaStore, MemoryBudget
+from gateway.detections.reception import Reception
+from gateway.detections.reuse import Reuse
+from gateway.detections.service import Detections, longest_life_s
+from gateway.health import Fitness
+from gateway.history.changes import Changes
+from gateway.history.service import History
+from gateway.history.stats import Stats
+from gateway.idempotency.service import Idempotency
+from gateway.issuers.fetching import open_outside
+from gateway.issuers.service import TrustedIssuers
+from gateway.jobs.acceptance import Acceptance
+from gateway.jobs.ending import Endings
+from gateway.jobs.reception import JobReception
+from gateway.jobs.service import Jobs
+from gateway.keys.last_use import LastUse
+from gateway.keys.service import Keys
+from gateway.limits.addresses import AddressLimit
+from gateway.limits.days import UsageByDay
+from gateway.limits.usage import Usage
+from gateway.metrics import Metrics
+from gateway.models.service import Models
+from gateway.oidc.entry import Entry
+from gateway.oidc.service import OutsideSignIn
+from gateway.passkeys.service import Passkeys, party_of
+from gateway.passkeys.sign_in import PasskeySignIn
+from gateway.settings import GatewaySettings
+from gateway.storage.keeping import Keeping
+from gateway.storage.objects import open_object_store
+from gateway.storage.shelf import Shelf
+
+SERVICES = (
+    "reception",
+    "guard",
+    "history",
+    "changes",
+    "stats",
+    "site_history",
+    "frames",
+    "usage",
+    "usage_by_day",
+    "keys",
+    "accounts",
+    "sessions",
+    "profiles",
+    "recovery",
+    "account_export",
+    "passkeys",
+    "passkey_sign_in",
+    "outside_sign_in",
+    "entry",
+    "identities",
+    "users",
+    "plans",
+    "queue_tasks",
+    "audit_log",
+    "jobs",
+    "job_reception",
+    "models",
+    "fitness",
+    "metrics",
+)
+"""What handlers may depend on, by name."""
+
+
+@asynccontextmanager
+async def open_services(settings: GatewaySettings, metrics: Metrics) -> AsyncGenerator[dict[str, object]]:
+    """Open what the gateway needs for the life of a process, do the chores meanwhile, and close it in order.
+
+    Yields:
+        `SERVICES` by name, and what guards ask for.
+    """
+    async with (
+        open_database(settings) as database,
+        open_bento_client(settings) as bentos,
+        open_outside() as outside,
+        open_object_store(settings) as objects,
+    ):
+        last_use = LastUse(database.pool)
+        identities = Identities(database.engine, settings.default_plan)
+        issuers = TrustedIssuers(settings.issuers, outside, identities)
+        reader = CredentialReader(settings.token_key.get_secret_value(), issuers)
+        guard = Guard(database.pool, reader, last_use)
+        models = Models(bentos)
+        history = History(database.pool)
+        budget = MemoryBudget(settings.upload_memory_bytes)
+        store = MediaStore(settings.spool, memory_limit=settings.memory_limit_bytes, budget=budget)
+        intake = Intake(settings, store)
+        shelf = Shelf(database.engine, objects, settings)
+        acceptance = Acceptance(database.engine, models)
+        detections = Detections(
+            admission=Admission(database.pool),
+            bentos=bentos,
+            store=store,
+            history=history,
+            reuse=Reuse(database.pool, models, charge=settings.reuse_charge),
+            keeping=Keeping(database.pool, objects),
+            last_use=last_use,
+            metrics=metrics,
+            settings=settings,
+        )
+        fitness = Fitness(database.pool, bentos, settings)
+        passwords = Passwords()
+        accounts = Accounts(database.engine, passwords, settings)
+        sessions = Sessions(database.engine, settings)
+        profiles = Profiles(database.engine, accounts)
+        services: dict[str, object] = {
+            "address_limit": AddressLimit(database.pool, settings.anonymous_burst),
+            "idempotency": Idempotency(database.engine, settings.token_key.get_secret_value()),
+            "reception": Reception(intake, detections, guard, models),
+            "guard": guard,
+            "history": history,
+            "changes": Changes(database.engine),
+            "stats": Stats(database.pool),
+            "site_history": SiteHistory(database.pool),
+            "frames": Frames(settings, budget),
+            "usage": Usage(database.pool),
+            "usage_by_day": UsageByDay(database.pool),
+            "keys": Keys(database.engine, most=settings.keys_per_account),
+            "accounts": accounts,
+            "sessions": sessions,
+            "profiles": profiles,
+            "recovery": Recovery(database.engine, passwords, accounts, Letters(database.engine, settings), settings),
+            "account_export": AccountExport(database),
+            "outside_sign_in": OutsideSignIn(database.engine, outside, settings),
+            "entry": Entry(identities, sessions, profiles),
+            "identities": identities,
+            "passkeys": Passkeys(database.engine, party_of(settings)),
+            "passkey_sign_in": PasskeySignIn(database.engine, party_of(settings), settings),
+            "users": Users(database.engine),
+            "plans": Plans(database.engine, settings.default_plan),
+            "queue_tasks": QueueTasks(database.pool),
+            "audit_log": AuditLog(database.engine),
+            "jobs": Jobs(database.engine, database.pool, history, Endings()),
+            "job_reception": JobReception(
+                intake=intake, store=store, shelf=shelf, acceptance=acceptance, guard=guard, settings=settings
+            ),
+            "shelf": shelf,
+            "acceptance": acceptance,
+            "models": models,
+            "fitness": fitness,
+            "metrics": metrics,
+        }
+        chores = [
+            Chore("probe the Bentos", 3, fitness.probe),
+            Chore("ask the Bentos for their models", 5, models.catalogue),
+            Chore("note the last use of keys and sessions", 5, last_use.flush),
+            Chore("sweep abandoned detections", 10, detections.sweep),
+            Chore("sweep the spool", 60, lambda: asyncio.to_thread(store.sweep, longest_life_s(settings))),
+        ]
+        try:
+            async with doing(chores):
+                yield services
+        finally:
+            await detections.drain()
+            await last_use.flush()
+            passwords.close()
+            metrics.close()
