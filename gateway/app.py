@@ -21,6 +21,7 @@ from gateway.admin.handlers import user_routes
 from gateway.admin.platform_handlers import plan_routes, task_routes
 from gateway.arrival import Arrival
 from gateway.audit.handlers import audit_routes
+from gateway.batches.handlers import batch_routes
 from gateway.compat.collection import collection_routes
 from gateway.compat.keys_and_quota import keys_and_quota_routes
 from gateway.compat.passkeys import compat_passkey_routes
@@ -35,6 +36,7 @@ from gateway.history.handlers import stats_routes
 from gateway.jobs.handlers import job_routes
 from gateway.keys.handlers import key_routes
 from gateway.limits.handlers import usage_routes
+from gateway.live.handlers import live_routes
 from gateway.logs import configure_logs
 from gateway.metrics import CONTENT_TYPE, Metrics
 from gateway.models.handlers import model_routes
@@ -44,6 +46,7 @@ from gateway.reference.pages import describe_api, reference_routes
 from gateway.rendering import render_error
 from gateway.services import SERVICES, open_services
 from gateway.settings import MIB, GatewaySettings
+from gateway.storage.handlers import storage_routes
 
 
 def create_app() -> Edge:
@@ -85,6 +88,9 @@ def build_app(settings: GatewaySettings) -> Edge:
             upload_routes,
             detection_routes,
             job_routes,
+            live_routes,
+            batch_routes,
+            storage_routes,
             stats_routes,
             usage_routes,
             key_routes,
@@ -126,7 +132,14 @@ def _cors(settings: GatewaySettings) -> CORSConfig:
     return CORSConfig(
         allow_origins=settings.cors_origins,
         allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
-        allow_headers=["authorization", "content-type", "idempotency-key", "x-api-key", "x-request-id"],
+        allow_headers=[
+            "authorization",
+            "content-type",
+            "idempotency-key",
+            "last-event-id",
+            "x-api-key",
+            "x-request-id",
+        ],
         expose_headers=["x-request-id", "ratelimit", "ratelimit-policy", "retry-after", "idempotency-replayed"],
         max_age=600,
     )

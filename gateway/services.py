@@ -19,9 +19,13 @@ from gateway.admin.queue_tasks import QueueTasks
 from gateway.admin.users import Users
 from gateway.audit.reading import AuditLog
 from gateway.background import Chore, doing
+from gateway.batches.making import Making
+from gateway.batches.reading import BatchReading
+from gateway.batches.results import Results
+from gateway.batches.service import Batches
 from gateway.compat.frames import Frames
 from gateway.compat.site_history import SiteHistory
-from gateway.db.engine import open_database
+from gateway.db.engine import connection_string, open_database
 from gateway.detections.admission import Admission
 from gateway.detections.client import open_bento_client
 from gateway.detections.intake import Intake
@@ -38,6 +42,7 @@ from gateway.issuers.fetching import open_outside
 from gateway.issuers.service import TrustedIssuers
 from gateway.jobs.acceptance import Acceptance
 from gateway.jobs.ending import Endings
+from gateway.jobs.preferring import LaterDetections
 from gateway.jobs.reception import JobReception
 from gateway.jobs.service import Jobs
 from gateway.keys.last_use import LastUse
@@ -45,6 +50,10 @@ from gateway.keys.service import Keys
 from gateway.limits.addresses import AddressLimit
 from gateway.limits.days import UsageByDay
 from gateway.limits.usage import Usage
+from gateway.live.hub import Hub
+from gateway.live.running import listening
+from gateway.live.service import RECHECK_S, Live
+from gateway.live.sockets import Sockets
 from gateway.metrics import Metrics
 from gateway.models.service import Models
 from gateway.oidc.entry import Entry
@@ -54,6 +63,7 @@ from gateway.passkeys.sign_in import PasskeySignIn
 from gateway.settings import GatewaySettings
 from gateway.storage.keeping import Keeping
 from gateway.storage.objects import open_object_store
+from gateway.storage.service import Storage
 from gateway.storage.shelf import Shelf
 
 SERVICES = (
@@ -61,6 +71,7 @@ SERVICES = (
     "guard",
     "history",
     "changes",
+    "storage",
     "stats",
     "site_history",
     "frames",
@@ -83,6 +94,11 @@ SERVICES = (
     "audit_log",
     "jobs",
     "job_reception",
+    "later_detections",
+    "live",
+    "sockets",
+    "batches",
+    "batch_making",
     "models",
     "fitness",
     "metrics",
@@ -126,11 +142,17 @@ async def open_services(settings: GatewaySettings, metrics: Metrics) -> AsyncGen
             metrics=metrics,
             settings=settings,
         )
+        hub = Hub(database.pool)
+        live = Live(database.pool, hub, metrics, settings)
         fitness = Fitness(database.pool, bentos, settings)
         passwords = Passwords()
         accounts = Accounts(database.engine, passwords, settings)
         sessions = Sessions(database.engine, settings)
         profiles = Profiles(database.engine, accounts)
+        jobs = Jobs(database.engine, database.pool, history, Endings())
+        job_reception = JobReception(
+            intake=intake, store=store, shelf=shelf, acceptance=acceptance, guard=guard, settings=settings
+        )
         services: dict[str, object] = {
             "address_limit": AddressLimit(database.pool, settings.anonymous_burst),
             "idempotency": Idempotency(database.engine, settings.token_key.get_secret_value()),
@@ -138,6 +160,7 @@ async def open_services(settings: GatewaySettings, metrics: Metrics) -> AsyncGen
             "guard": guard,
             "history": history,
             "changes": Changes(database.engine),
+            "storage": Storage(database, objects),
             "stats": Stats(database.pool),
             "site_history": SiteHistory(database.pool),
             "frames": Frames(settings, budget),
@@ -158,10 +181,14 @@ async def open_services(settings: GatewaySettings, metrics: Metrics) -> AsyncGen
             "plans": Plans(database.engine, settings.default_plan),
             "queue_tasks": QueueTasks(database.pool),
             "audit_log": AuditLog(database.engine),
-            "jobs": Jobs(database.engine, database.pool, history, Endings()),
-            "job_reception": JobReception(
-                intake=intake, store=store, shelf=shelf, acceptance=acceptance, guard=guard, settings=settings
-            ),
+            "jobs": jobs,
+            "job_reception": job_reception,
+            "later_detections": LaterDetections(guard, job_reception, jobs),
+            "batches": Batches(database.engine, database.pool, Results(database.pool), Endings()),
+            "batch_making": Making(database.engine, shelf, store, settings),
+            "batch_reading": BatchReading(store, settings),
+            "live": live,
+            "sockets": Sockets(guard, live, [*settings.cors_origins, *settings.origins]),
             "shelf": shelf,
             "acceptance": acceptance,
             "models": models,
@@ -172,11 +199,12 @@ async def open_services(settings: GatewaySettings, metrics: Metrics) -> AsyncGen
             Chore("probe the Bentos", 3, fitness.probe),
             Chore("ask the Bentos for their models", 5, models.catalogue),
             Chore("note the last use of keys and sessions", 5, last_use.flush),
+            Chore("end the streams of those who may not follow any more", RECHECK_S, live.recheck),
             Chore("sweep abandoned detections", 10, detections.sweep),
             Chore("sweep the spool", 60, lambda: asyncio.to_thread(store.sweep, longest_life_s(settings))),
         ]
         try:
-            async with doing(chores):
+            async with listening(hub, connection_string(settings.database_url.get_secret_value())), doing(chores):
                 yield services
         finally:
             await detections.drain()

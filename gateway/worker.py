@@ -16,10 +16,13 @@ import structlog
 from gateway.accounts.letters import Letters, letter_task
 from gateway.audit.chain import Chainer
 from gateway.background import Chore, doing
+from gateway.batches.expanding import Expanding, batch_task
+from gateway.batches.unpacking import Unpacking
 from gateway.db.engine import Database, connection_string, open_database
 from gateway.db.migrate import migrate
 from gateway.detections.client import BentoClient, open_bento_client
 from gateway.detections.media import MediaStore, MemoryBudget
+from gateway.jobs.acceptance import Acceptance
 from gateway.jobs.ending import Endings
 from gateway.jobs.judging import Judging
 from gateway.jobs.leases import BEAT_S, Leases
@@ -28,12 +31,14 @@ from gateway.jobs.upkeep import JobUpkeep
 from gateway.logs import configure_logs
 from gateway.mail.tasks import Mailer, mail_task
 from gateway.mail.transports import choose_transport
+from gateway.models.service import Models
 from gateway.queue.heartbeat import is_beating
 from gateway.queue.runner import Runner, stalled_after_s
 from gateway.queue.tasks import Task
 from gateway.queue.upkeep import Upkeep
 from gateway.settings import GatewaySettings
-from gateway.storage.objects import open_object_store
+from gateway.storage.objects import ObjectStore, open_object_store
+from gateway.storage.retention import Retention
 from gateway.storage.shelf import Shelf
 from gateway.upkeep import Expiry
 
@@ -69,7 +74,15 @@ def compose(database: Database, bentos: BentoClient, shelf: Shelf, settings: Gat
         most_losses=settings.job_most_losses,
         retention_days=settings.job_retention_days,
     )
-    tasks = [*mail_tasks(database, settings), job_task(running)]
+    models = Models(bentos)
+    expanding = Expanding(
+        database.engine,
+        Acceptance(database.engine, models),
+        Unpacking(database.engine, shelf, store, settings),
+        shelf,
+        endings,
+    )
+    tasks = [*mail_tasks(database, settings), job_task(running), batch_task(expanding)]
     queue = Upkeep(
         database.pool,
         tasks,
@@ -81,12 +94,24 @@ def compose(database: Database, bentos: BentoClient, shelf: Shelf, settings: Gat
         Chore("take back the jobs of lost workers", 1, jobs.take_back),
         Chore("reissue queue entries of jobs", 30, jobs.reissue),
         Chore("forget ended jobs", 600, jobs.forget),
+        Chore("ask the Bentos for their models", 5, models.catalogue),
+        Chore("go on with batches", 15, expanding.resume),
         Chore("chain the audit log", 1, Chainer(database.pool).catch_up),
         Chore("take up the tasks of dead workers", 10, queue.take_up_stalled),
         Chore("forget finished tasks", 600, queue.forget_finished),
         Chore("remove what has expired", 60, Expiry(database.pool).sweep),
     ]
     return Work(tasks=tasks, chores=chores)
+
+
+def storage_chores(database: Database, objects: ObjectStore, settings: GatewaySettings) -> list[Chore]:
+    """Let go of what has had its time. Each chore bears that another worker does it at the same time."""
+    retention = Retention(database.pool, objects, bin_days=settings.bin_days)
+    return [
+        Chore("let go of media", 5, retention.sweep),
+        Chore("empty the bin of the history", 600, retention.empty_bin),
+        Chore("remove objects that belong to nobody", 21_600, retention.sweep_orphans),
+    ]
 
 
 async def work(settings: GatewaySettings) -> None:
@@ -105,7 +130,7 @@ async def work(settings: GatewaySettings) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, runner.stop)
-        async with doing(composed.chores):
+        async with doing([*composed.chores, *storage_chores(database, objects, settings)]):
             _log.info("worker_started", tasks=[task.name for task in composed.tasks])
             await runner.run()
     _log.info("worker_stopped")

@@ -18,7 +18,8 @@ _REISSUE: Final = text("SELECT reissue_tickets(:most)")
 _FORGET: Final = text("""
     DELETE FROM jobs WHERE id IN (
         SELECT j.id FROM jobs j LEFT JOIN batches b ON b.id = j.batch_id
-        WHERE j.ended_at < now() - make_interval(days => :days) AND (b.id IS NULL OR b.ended_at IS NOT NULL)
+        WHERE j.ended_at < now() - make_interval(days => :days)
+            AND (b.id IS NULL OR b.ended_at < now() - make_interval(days => :days))
         ORDER BY j.ended_at LIMIT :most FOR UPDATE OF j SKIP LOCKED
     )
 """)

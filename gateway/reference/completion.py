@@ -33,6 +33,8 @@ Document = dict[str, Any]
 
 TAGS: Final = {
     "Detections": "Judge files, and read back, search, export, correct and rate what was judged.",
+    "Storage": "Keep what was judged or not: allowance, retention, download, deletion with proof.",
+    "Batches": "Hand many media over at once, and fetch what has become of them.",
     "Models": "Which models judge, and how good they are.",
     "Usage": "What was used of the limits, and what is left.",
     "Statistics": "Detections counted over time.",
