@@ -1,14 +1,22 @@
-"""The audio Bento: a clip becomes windows, the model scores each, and the most suspicious quarter decides."""
+"""The audio Bento: a clip becomes windows, the model scores each, and the most suspicious quarter decides.
+
+A long one is decoded passage by passage, so that no more than one of them is held.
+"""
 
 import bentoml
 
-from bentos.contract import Detection, Modality
+from bentos.catalogue import Served
+from bentos.contract import Detection, Modality, StretchScore
 from bentos.decoding import audio_options
 from bentos.detector import Detector, publish, service_options
+from bentos.errors import MediaTooLongError
 from bentos.evidence import audio_evidence
 from bentos.http.calls import Call
-from bentos.inference import read_probabilities
-from bentos.media.tasks import PREPARE_AUDIO
+from bentos.inference import Tensor, read_probabilities
+from bentos.long_sound import LongSound
+from bentos.media.options import PassageOptions
+from bentos.media.tasks import MEASURE_AUDIO, PREPARE_AUDIO, PREPARE_PASSAGE
+from bentos.sampling import RATE, group_windows, pick_windows
 from bentos.scoring import score_audio
 from bentos.verdict import conclude
 
@@ -20,11 +28,15 @@ class AudioDetector(Detector):
     modality = Modality.AUDIO
 
     async def detect(self, call: Call) -> Detection:
-        """Give the verdict on an audio clip."""
+        """Give the verdict on a clip; on one that is too long to be held, if it may be, passage by passage."""
         served = await self.choose(call)
-        audio = await self.prepare(PREPARE_AUDIO, call, audio_options(served, self.parts.settings))
-        outputs = await self.infer(served.card, call, waveform=audio.windows)
-        evidence = audio_evidence(audio, read_probabilities(served.card.model, outputs, "p_fake"))
+        try:
+            audio = await self.prepare(PREPARE_AUDIO, call, audio_options(served, self.parts.settings))
+        except MediaTooLongError:
+            if not call.long:
+                raise
+            return await self._detect_long(served, call)
+        evidence = audio_evidence(audio, await self._judge(served, audio.windows, call))
         return conclude(
             modality=self.modality,
             card=served.card,
@@ -34,6 +46,37 @@ class AudioDetector(Detector):
             unscored=audio.unscored,
             timings=call.timings(),
         )
+
+    async def _detect_long(self, served: Served, call: Call) -> Detection:
+        options = audio_options(served, self.parts.settings, long=True)
+        length = await self.prepare(MEASURE_AUDIO, call, options)
+        starts, wanted = pick_windows(
+            round(length.seconds * RATE), samples=options.samples, hop=options.hop, most=options.most_windows
+        )
+        found = LongSound(length, wanted=wanted)
+        call.course.begin(length.seconds)
+        for passage in group_windows(starts):
+            orders = PassageOptions(audio=options, first_s=length.first_s, starts=passage)
+            prepared = await self.prepare(PREPARE_PASSAGE, call, orders)
+            found.hear(prepared)
+            scores: tuple[StretchScore, ...] = ()
+            if prepared.spans:
+                scores = found.add(prepared, await self._judge(served, prepared.windows, call))
+            call.course.advance((passage[-1] + options.samples) / RATE, scores)
+        return conclude(
+            modality=self.modality,
+            card=served.card,
+            p_fake=found.p_fake,
+            evidence=found.evidence,
+            reasons=found.reasons,
+            unscored=found.unscored,
+            timings=call.timings(),
+        )
+
+    async def _judge(self, served: Served, windows: Tensor, call: Call) -> Tensor:
+        """The scores of windows [N, S] as [N, 1]."""
+        outputs = await self.infer(served.card, call, waveform=windows)
+        return read_probabilities(served.card.model, outputs, "p_fake")
 
 
 publish(AudioDetector)

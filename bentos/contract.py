@@ -7,7 +7,7 @@ which only a holder of the reference key, the gateway, can mint.
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal
 
 import jwt
 import msgspec
@@ -25,7 +25,14 @@ HEADER_DEADLINE_MS: Final = "x-bonafide-deadline-ms"
 HEADER_THUMBNAIL: Final = "x-bonafide-thumbnail"
 """In a call, `1` asks for a small picture of a video; in the answer, how many bytes at the end of the body are that
 picture, a JPEG. They follow the JSON of the `Detection`, which so can be kept as it came. Absent: there is none."""
+HEADER_PROGRESS: Final = "x-bonafide-progress"
+"""In a call, `1` asks to be told how far it is: a call that lasts is then answered with lines, see `Line`."""
 HEADER_REQUEST_ID: Final = "x-request-id"
+
+LINES: Final = "application/x-ndjson"
+"""Type of an answer in lines. What was decided before there was anything to tell is answered as without the header."""
+HEARTBEAT_S: Final = 5.0
+"""Seconds after which a line comes at the latest, also where there is nothing new to tell."""
 
 THUMBNAIL_SIDE: Final = 320
 """Longer side of a thumbnail in pixels, at most."""
@@ -122,8 +129,24 @@ class ImageEvidence(Wire, frozen=True, tag_field="modality", tag="image"):
     faces: tuple[FaceScore, ...]
 
 
-class VideoEvidence(Wire, frozen=True, tag_field="modality", tag="video"):
-    """What was measured in a video; `frames_sampled` frames were decoded and searched for faces."""
+class StretchScore(Wire, frozen=True, omit_defaults=True):
+    """Score of one stretch of a video, or of one window of a sound, in seconds from the start.
+
+    `frames` are those of the stretch's most suspicious track; left out where they are listed elsewhere.
+    """
+
+    start_s: float
+    end_s: float
+    p_fake: float
+    frames: tuple[FrameScore, ...] = ()
+
+
+class VideoEvidence(Wire, frozen=True, tag_field="modality", tag="video", omit_defaults=True):
+    """What was measured in a video; `frames_sampled` frames were decoded and searched for faces.
+
+    A video that was judged stretch by stretch lists all of them in `stretches`, and in `tracks` the most suspicious
+    track of each of the most suspicious stretches.
+    """
 
     width: int
     height: int
@@ -132,6 +155,7 @@ class VideoEvidence(Wire, frozen=True, tag_field="modality", tag="video"):
     frames_sampled: int
     faces_found: int
     tracks: tuple[TrackScore, ...]
+    stretches: tuple[StretchScore, ...] = ()
 
 
 class AudioEvidence(Wire, frozen=True, tag_field="modality", tag="audio"):
@@ -213,11 +237,58 @@ class ErrorBody(Wire, frozen=True):
     message: str
 
 
+ProgressUnit = Literal["frames", "seconds"]
+
+
+class Progress(Wire, frozen=True):
+    """How far a call is: `done` of `total` frames of a video or seconds of a sound; `total` is 0 while it is not known.
+
+    `elapsed_s` counts from the start of the call; `remaining_s` is an estimate, null while there is nothing to judge it
+    by. `scores` are those of what was judged since the line before.
+    """
+
+    done: float
+    total: float
+    unit: ProgressUnit
+    elapsed_s: float
+    remaining_s: float | None
+    scores: tuple[StretchScore, ...]
+
+
+class ProgressLine(Wire, frozen=True, tag_field="line", tag="progress"):
+    """How far the call is; at most two a second, and one every `HEARTBEAT_S` seconds at least."""
+
+    progress: Progress
+
+
+class VerdictLine(Wire, frozen=True, tag_field="line", tag="verdict"):
+    """The last line of a call that succeeded: the JSON of its `Detection`, and the JPEG that was asked for."""
+
+    detection: msgspec.Raw
+    thumbnail: bytes | None
+
+
+class FailureLine(Wire, frozen=True, tag_field="line", tag="failure"):
+    """The last line of a call that failed: what the answer would have been if it had not begun already."""
+
+    status: int
+    error: ErrorBody
+    retry_after_s: int | None
+
+
+Line = ProgressLine | VerdictLine | FailureLine
+"""One line of an answer of the type `LINES`; the last one, and only that, is a verdict or a failure."""
+
+
 class Reference(Wire, frozen=True):
-    """A medium in the spool folder: its file name there and its exact size in bytes."""
+    """A medium in the spool folder: its file name there and its exact size in bytes.
+
+    `long` gives it the limits of jobs: many gigabytes and hours, judged stretch by stretch.
+    """
 
     name: str
     size: int
+    long: bool = False
 
 
 class InvalidReferenceError(Exception):
@@ -229,6 +300,7 @@ def mint_reference(reference: Reference, *, key: str, lifetime: timedelta) -> st
     claims = {
         "name": reference.name,
         "size": reference.size,
+        "long": reference.long,
         "aud": _REFERENCE_AUDIENCE,
         "exp": datetime.now(UTC) + lifetime,
     }

@@ -18,8 +18,8 @@ def image_options(served: Served, settings: BentoSettings) -> ImageOptions:
     return ImageOptions(shape=_crop_shape(served.card), max_pixels=settings.image_max_pixels)
 
 
-def video_options(served: Served, settings: BentoSettings, *, thumbnail: bool) -> VideoOptions:
-    """Return how to sample and crop a video, for a head with its encoder or for an image model.
+def video_options(served: Served, settings: BentoSettings, *, thumbnail: bool, long: bool = False) -> VideoOptions:
+    """Return how to sample and crop a video, for a head with its encoder or for an image model; `long`: that of a job.
 
     Raises:
         BrokenModelError: It is neither.
@@ -29,19 +29,23 @@ def video_options(served: Served, settings: BentoSettings, *, thumbnail: bool) -
         shape=_crop_shape(served.encoder or served.card),
         frames=frames,
         fewest_frames=1 if served.encoder is None else frames,
-        max_seconds=settings.video_max_seconds,
+        max_seconds=settings.video_job_max_seconds if long else settings.video_max_seconds,
         thumbnail=thumbnail,
     )
 
 
-def audio_options(served: Served, settings: BentoSettings) -> AudioOptions:
-    """Return how to cut a clip into windows. Raises `BrokenModelError` where the version does not take waveforms."""
+def audio_options(served: Served, settings: BentoSettings, *, long: bool = False) -> AudioOptions:
+    """Return how to cut a clip into windows; `long`: that of a job.
+
+    Raises:
+        BrokenModelError: The version does not take waveforms.
+    """
     if not isinstance(served.card.input, WaveformInput):
         raise _wrong_input(served.card)
     return AudioOptions(
         samples=served.card.input.samples,
         hop=served.card.input.hop,
-        max_seconds=settings.audio_max_seconds,
+        max_seconds=settings.audio_job_max_seconds if long else settings.audio_max_seconds,
         most_windows=settings.audio_max_windows,
     )
 

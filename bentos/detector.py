@@ -21,21 +21,32 @@ from bentos.http.auth import TokenMiddleware
 from bentos.http.calls import Call
 from bentos.inference import Tensor, Tensors
 from bentos.logs import configure_logs
-from bentos.media.prepared import PreparedAudio, PreparedImage, PreparedVideo
+from bentos.media.prepared import (
+    PreparedAudio,
+    PreparedImage,
+    PreparedPassage,
+    PreparedVideo,
+    SoundLength,
+    VideoLength,
+)
 from bentos.media.tasks import MediaTask
 from bentos.parts import Parts, open_parts
 from bentos.readiness import Readiness
 from bentos.repository import ModelRepository
 from bentos.samples import MAKE_SAMPLE, SampleOptions
-from bentos.settings import load_settings
+from bentos.settings import LONGEST_JOB_S, load_settings
 
 _PORTS: Final = {Modality.IMAGE: 3001, Modality.VIDEO: 3002, Modality.AUDIO: 3003}
 
-_SERVER_TIMEOUT_S: Final = {Modality.IMAGE: 70, Modality.VIDEO: 610, Modality.AUDIO: 610}
+_SERVER_TIMEOUT_S: Final = {
+    Modality.IMAGE: 70,
+    Modality.VIDEO: LONGEST_JOB_S + 10,
+    Modality.AUDIO: LONGEST_JOB_S + 10,
+}
 """BentoML's own time-out: later than any deadline that the settings allow, because its answer is not ours."""
 
 Options = TypeVar("Options")
-P = TypeVar("P", PreparedImage, PreparedVideo, PreparedAudio)
+P = TypeVar("P", PreparedImage, PreparedVideo, PreparedAudio, PreparedPassage, VideoLength, SoundLength)
 
 
 def service_options(modality: Modality) -> dict[str, Any]:
@@ -132,9 +143,10 @@ class Detector(ABC):
         prepared = await self.parts.media.run(task, call.medium, options, timeout_s=call.deadline.remaining_s())
         wall_ms = (time.monotonic() - started) * 1000
         laps = call.laps
-        laps.decode_ms = prepared.decode_ms
-        laps.faces_ms = 0.0 if isinstance(prepared, PreparedAudio) else prepared.faces_ms
-        laps.queue_ms = max(0.0, wall_ms - laps.decode_ms - laps.faces_ms)
+        faces_ms = prepared.faces_ms if isinstance(prepared, PreparedImage | PreparedVideo) else 0.0
+        laps.decode_ms += prepared.decode_ms
+        laps.faces_ms += faces_ms
+        laps.queue_ms += max(0.0, wall_ms - prepared.decode_ms - faces_ms)
         return prepared
 
     async def infer(self, card: Card, call: Call, **inputs: Tensor) -> Tensors:

@@ -1,5 +1,6 @@
 """Which frames of a video and which windows of a sound are looked at. Pure functions."""
 
+import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +8,26 @@ from typing import Final
 
 KEYFRAME_REACH: Final = 0.5
 """How far from its moment, as a share of the step, a frame may be taken to save decoding its whole neighbourhood."""
+
+
+RATE: Final = 16_000
+"""Samples of a sound in a second, as all models of sound take them."""
+SILENCE: Final = 10 ** (-60 / 20)
+"""A clip that never exceeds -60 dB of full scale is silent to the ear and to the models."""
+STRETCH_S: Final = 10.0
+"""Length of a stretch of a long video in seconds: as long as the clips that models of video are made for, about."""
+STRETCH_EVERY_S: Final = 30.0
+"""Seconds of a long video for each of which one stretch is looked at, while that does not give too many."""
+PASSAGE_S: Final = 300
+"""Length of the passages in seconds that a long sound is decoded by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A stretch of a video, in seconds from its first frame."""
+
+    start_s: float
+    end_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +77,26 @@ def pick_windows(total: int, *, samples: int, hop: int, most: int) -> tuple[tupl
         return (starts[0],), len(starts)
     kept = [starts[round(number * (len(starts) - 1) / (most - 1))] for number in range(most)]
     return tuple(kept), len(starts)
+
+
+def pick_stretches(seconds: float, *, most: int) -> tuple[Stretch, ...]:
+    """Pick the stretches of a video of that length: one in the middle of each half minute, and never more than `most`.
+
+    A video for which that would be more is divided into `most` equal parts instead of half minutes.
+    """
+    count = max(1, min(most, math.ceil(seconds / STRETCH_EVERY_S)))
+    part = seconds / count
+    length = min(part, STRETCH_S)
+    starts = [part * number + (part - length) / 2 for number in range(count)]
+    return tuple(Stretch(start, start + length) for start in starts)
+
+
+def group_windows(starts: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+    """Divide windows by their ascending starts, in samples, into passages of `PASSAGE_S` seconds; none is empty."""
+    passages: dict[int, list[int]] = {}
+    for start in starts:
+        passages.setdefault(start // (PASSAGE_S * RATE), []).append(start)
+    return tuple(tuple(passage) for passage in passages.values())
 
 
 def _pick(index: FrameIndex, middle: float, reach: float) -> int:

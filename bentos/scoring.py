@@ -16,6 +16,9 @@ AUDIO_TOP_SHARE: Final = 0.25
 FRAMES_TOP_SHARE: Final = 0.5
 """Share of a track's frames, the most suspicious ones, that its score is made of where an image model scored them."""
 
+STRETCHES_TOP_SHARE: Final = 0.1
+"""Share of a long video's stretches, the most suspicious ones, that its score is made of."""
+
 _LOGIT_BOUND: Final = 1e-6
 """Scores closer than this to 0 or 1 count as this close, so that one certain window cannot outweigh all others."""
 
@@ -49,6 +52,20 @@ def score_frames(frame_scores: Sequence[float]) -> float:
         frame_scores: p_fake of the face in each sampled frame, at least one.
     """
     return _mean_of_top(frame_scores, FRAMES_TOP_SHARE)
+
+
+def score_stretches(stretch_scores: Sequence[float]) -> float:
+    """Return the score of a long video: the mean of the log-odds of its most suspicious tenth of stretches.
+
+    As with windows of a sound, and for the same reasons, it is neither the mean of all, in which a forged scene would
+    drown, nor the highest of hundreds, which more often is an outlier. It is less than the quarter of `score_audio`,
+    because a stretch's score already rests on a sequence of frames and is steadier than that of a window, and because
+    a scene of minutes in a film of hours is what is looked for.
+
+    Args:
+        stretch_scores: `score_video` of each stretch, at least one.
+    """
+    return _mean_of_top(stretch_scores, STRETCHES_TOP_SHARE)
 
 
 def score_audio(window_scores: Sequence[float]) -> float:

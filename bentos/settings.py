@@ -8,6 +8,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from bentos.contract import Modality
 
 MEBIBYTE = 1024 * 1024
+LONGEST_JOB_S = 6 * 3600
+"""What `job_deadline_s` can be at most; BentoML's own time-out is later."""
 
 
 class BentoSettings(BaseSettings):
@@ -31,6 +33,14 @@ class BentoSettings(BaseSettings):
     # Ten minutes at a window a second; windows of a longer clip are spread over it, and the answer is partial.
     audio_max_windows: int = Field(default=600, ge=1, le=4000)
 
+    # What a reference grants that the gateway minted for a job. Images have no other limits there than elsewhere.
+    job_max_bytes: int = Field(default=5 * 1024 * MEBIBYTE, gt=0)
+    video_job_max_seconds: float = Field(default=4 * 3600, gt=0)
+    audio_job_max_seconds: float = Field(default=4 * 3600, gt=0)
+    # Two hours at a stretch every half minute; those of a longer video are spread over it.
+    video_job_stretches: int = Field(default=240, ge=1, le=2000)
+    job_deadline_s: float = Field(default=3600, gt=0, le=LONGEST_JOB_S)
+
     image_deadline_s: float = Field(default=25, gt=0, le=60)
     video_deadline_s: float = Field(default=280, gt=0, le=600)
     audio_deadline_s: float = Field(default=280, gt=0, le=600)
@@ -45,16 +55,20 @@ class BentoSettings(BaseSettings):
         """The folder of large media that the gateway refers to and large bodies wait in."""
         return self.spool or self.home / "spool"
 
-    def max_bytes(self, modality: Modality) -> int:
-        """Return the largest medium of this kind, in bytes."""
+    def max_bytes(self, modality: Modality, *, long: bool = False) -> int:
+        """Return the largest medium of this kind, in bytes; `long`: in a job."""
+        if long and modality is not Modality.IMAGE:
+            return self.job_max_bytes
         return {
             Modality.IMAGE: self.image_max_bytes,
             Modality.VIDEO: self.video_max_bytes,
             Modality.AUDIO: self.audio_max_bytes,
         }[modality]
 
-    def deadline_s(self, modality: Modality) -> float:
-        """Return the longest that a call of this kind may take, in seconds."""
+    def deadline_s(self, modality: Modality, *, long: bool = False) -> float:
+        """Return the longest that a call of this kind may take, in seconds; `long`: in a job."""
+        if long and modality is not Modality.IMAGE:
+            return self.job_deadline_s
         return {
             Modality.IMAGE: self.image_deadline_s,
             Modality.VIDEO: self.video_deadline_s,

@@ -1,8 +1,10 @@
 """The video Bento: frames become faces followed over time, and the most suspicious of these decides.
 
-A video model's encoder and head judge each face as a sequence; a model of pictures judges it frame by frame.
+A video model's encoder and head judge each face as a sequence; a model of pictures judges it frame by frame. A long
+video is judged stretch by stretch.
 """
 
+from dataclasses import replace
 from typing import Final
 
 import bentoml
@@ -10,14 +12,18 @@ import numpy as np
 
 from bentos.cards import Card
 from bentos.catalogue import Served
-from bentos.contract import Detection, Modality, Reason, VideoEvidence
+from bentos.contract import Detection, Modality, Reason, StretchScore, VideoEvidence
 from bentos.decoding import frames_of, video_options
 from bentos.detector import Detector, publish, service_options
+from bentos.errors import MediaTooLongError
 from bentos.evidence import video_evidence
 from bentos.http.calls import Call
 from bentos.inference import read_probabilities
+from bentos.long_video import LOST, LongVideo
+from bentos.media.options import StretchOptions
 from bentos.media.prepared import PreparedVideo
-from bentos.media.tasks import PREPARE_VIDEO
+from bentos.media.tasks import MEASURE_VIDEO, PREPARE_STRETCH, PREPARE_VIDEO
+from bentos.sampling import Stretch, pick_stretches
 from bentos.scoring import score_frames, score_video, stack_tracks
 from bentos.verdict import conclude
 
@@ -33,24 +39,78 @@ class VideoDetector(Detector):
     modality = Modality.VIDEO
 
     async def detect(self, call: Call) -> Detection:
-        """Give the verdict on a video."""
+        """Give the verdict on a video; on one that is too long for that, if it may be, stretch by stretch."""
         served = await self.choose(call)
         options = video_options(served, self.parts.settings, thumbnail=call.thumbnail.wanted)
-        video = await self.prepare(PREPARE_VIDEO, call, options)
+        try:
+            video = await self.prepare(PREPARE_VIDEO, call, options)
+        except MediaTooLongError:
+            if not call.long:
+                raise
+            return await self._detect_long(served, call)
         call.thumbnail.jpeg = video.thumbnail.tobytes()
-        if served.encoder is None:
-            evidence = await self._judge_frames(served, video, call)
-        else:
-            evidence = await self._judge_sequences(served, served.encoder, video, call)
+        evidence = await self._judge(served, video, call)
         return conclude(
             modality=self.modality,
             card=served.card,
             p_fake=score_video([track.p_fake for track in evidence.tracks]),
             evidence=evidence,
-            reasons=video.reasons if served.encoder else (*video.reasons, _FRAME_BY_FRAME),
+            reasons=_explain(served, video.reasons),
             unscored=video.unscored,
             timings=call.timings(),
         )
+
+    async def _detect_long(self, served: Served, call: Call) -> Detection:
+        settings = self.parts.settings
+        options = video_options(served, settings, thumbnail=False, long=True)
+        length = await self.prepare(MEASURE_VIDEO, call, options)
+        stretches = pick_stretches(length.seconds, most=settings.video_job_stretches)
+        found = LongVideo(length, planned=len(stretches))
+        call.course.begin(len(stretches) * options.frames)
+        for number, stretch in enumerate(stretches):
+            shown = call.thumbnail.wanted and not call.thumbnail.jpeg and number >= len(stretches) // 2
+            scores = await self._judge_stretch(
+                served,
+                StretchOptions(
+                    video=replace(options, thumbnail=shown),
+                    first=length.first,
+                    start_s=stretch.start_s,
+                    end_s=stretch.end_s,
+                ),
+                found,
+                call,
+            )
+            call.course.advance((number + 1) * options.frames, scores)
+        evidence = found.evidence
+        return conclude(
+            modality=self.modality,
+            card=served.card,
+            p_fake=found.p_fake,
+            evidence=evidence,
+            reasons=_explain(
+                served, found.reasons(high=served.card.thresholds.high if served.card.thresholds else 1.0)
+            ),
+            unscored=found.unscored,
+            timings=call.timings(),
+        )
+
+    async def _judge_stretch(
+        self, served: Served, options: StretchOptions, found: LongVideo, call: Call
+    ) -> tuple[StretchScore, ...]:
+        try:
+            video = await self.prepare(PREPARE_STRETCH, call, options)
+        except LOST:
+            found.lose()
+            return ()
+        if options.video.thumbnail:
+            call.thumbnail.jpeg = video.thumbnail.tobytes()
+        evidence = await self._judge(served, video, call)
+        return (found.add(Stretch(options.start_s, options.end_s), video, evidence),)
+
+    async def _judge(self, served: Served, video: PreparedVideo, call: Call) -> VideoEvidence:
+        if served.encoder is None:
+            return await self._judge_frames(served, video, call)
+        return await self._judge_sequences(served, served.encoder, video, call)
 
     async def _judge_sequences(self, served: Served, encoder: Card, video: PreparedVideo, call: Call) -> VideoEvidence:
         encoded = await self.infer(encoder, call, crop=video.crops)
@@ -66,6 +126,10 @@ class VideoDetector(Detector):
         scores = read_probabilities(served.card.model, outputs, "p_fake")[:, 0]
         by_track = [np.asarray([scores[crop.index] for crop in track], np.float32) for track in video.tracks]
         return video_evidence(video, [score_frames(frames.tolist()) for frames in by_track], by_track)
+
+
+def _explain(served: Served, reasons: tuple[Reason, ...]) -> tuple[Reason, ...]:
+    return reasons if served.encoder else (*reasons, _FRAME_BY_FRAME)
 
 
 publish(VideoDetector)

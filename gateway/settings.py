@@ -101,6 +101,7 @@ class GatewaySettings(BaseSettings):
     )
     job_most_losses: int = Field(10, ge=1, description="Workers that may vanish with a job before it is given up.")
     jobs_from_urls: bool = Field(False, description="Whether jobs may name an address that the platform fetches.")
+    url_timeout_s: float = Field(300, gt=0, description="Longest time that fetching a file from an address may take.")
     batch_max_items: int = Field(10_000, ge=1, le=10_000, description="Most items of a batch.")
     batch_body_max_bytes: int = Field(8 * MIB, gt=0, description="Largest list of items that makes a batch.")
     batch_archive_max_bytes: int = Field(
@@ -112,7 +113,7 @@ class GatewaySettings(BaseSettings):
     job_retention_days: int = Field(14, ge=1, description="Days for which finished jobs are kept.")
     outbound_allowed_networks: list[str] = Field(
         default=[],
-        description="JSON list of networks that webhooks and jobs may call although they are not on the public internet.",
+        description="JSON list of networks that webhooks and jobs may call beside the public internet.",
     )
     outbound_ports: list[int] = Field(
         default=[80, 443, 8080, 8443], description="JSON list of ports that are called on the public internet."
@@ -124,6 +125,12 @@ class GatewaySettings(BaseSettings):
         3, gt=0, description="Days without a success after which a webhook endpoint is disabled."
     )
     webhook_retention_days: int = Field(30, ge=2, description="Days for which the log of webhooks is kept.")
+    live_streams: int = Field(2000, ge=1, description="Most streams of a process by which jobs are followed live.")
+    live_streams_per_account: int = Field(100, ge=1, description="Most of them for one account.")
+    live_heartbeat_s: float = Field(15, gt=0, le=300, description="Seconds without an event until a sign of life.")
+    live_longest_s: float = Field(
+        3600, gt=0, description="How long a stream stays open before its client has to come again."
+    )
     smtp_url: SecretStr | None = Field(
         None, description="smtp:// or smtps:// address of the mail server, with its user and password."
     )

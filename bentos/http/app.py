@@ -16,6 +16,7 @@ from bentos.deadline import Deadline
 from bentos.errors import DetectionError, OverloadedError, RequestError
 from bentos.http.calls import Call, ClientGoneError, Headers, open_call
 from bentos.http.hangup import unless_hung_up
+from bentos.http.lines import LinedAnswer
 from bentos.http.responses import send_bytes, send_detection, send_error, send_json
 from bentos.metrics import CONTENT_TYPE, DetectionMetrics
 from bentos.settings import BentoSettings
@@ -92,14 +93,8 @@ class DetectionApp:
             self._metrics.count("client_gone")
             # Nobody reads this, but BentoML's time-out middleware waits until something was sent.
             await send_bytes(send, _STATUS_CLIENT_GONE, b"", b"text/plain")
-        except DetectionError as error:
-            self._record(scope["path"], error)
-            await send_error(send, error, request_id=request_id)
-        except Exception:  # noqa: BLE001  # The last resort: nothing of it may reach the caller.
-            _log.exception("unexpected error")
-            error = InternalError()
-            self._record(scope["path"], error)
-            await send_error(send, error, request_id=request_id)
+        except Exception as error:  # noqa: BLE001  # The last resort: nothing of it may reach the caller.
+            await send_error(send, self._explain(error, scope["path"]), request_id=request_id)
 
     def _handler(self, scope: Scope) -> Handler:
         """Return what answers this path and method. Raises `NotFoundError` or `MethodNotAllowedError`."""
@@ -114,16 +109,38 @@ class DetectionApp:
         if self._in_flight >= self._settings.bento_max_calls:
             raise OverloadedError
         self._enter(+1)
+        answer = LinedAnswer(send, request_id)
         try:
             async with open_call(
                 headers, receive, request_id=request_id, modality=self._modality, settings=self._settings
             ) as call:
-                detection = await unless_hung_up(receive, self._detector.detect(call))
+                detection = await self._judge(call, answer, receive)
         finally:
             self._enter(-1)
+        if detection is None:
+            return
         self._metrics.count(detection.verdict)
         self._metrics.observe(detection.timings)
-        await send_detection(send, detection, call.thumbnail.jpeg, request_id=request_id)
+        if answer.begun:
+            await answer.verdict(detection, call.thumbnail.jpeg)
+        else:
+            await send_detection(send, detection, call.thumbnail.jpeg, request_id=request_id)
+
+    async def _judge(self, call: Call, answer: LinedAnswer, receive: Receive) -> Detection | None:
+        """Return the verdict; None where the answer is in lines and has been ended without one."""
+        try:
+            async with answer.telling(call.course):
+                return await unless_hung_up(receive, self._detector.detect(call))
+        except ClientGoneError:
+            if not answer.begun:
+                raise
+            self._metrics.count("client_gone")
+            await answer.end()
+        except Exception as error:
+            if not answer.begun:
+                raise
+            await answer.failure(self._explain(error, DETECT_PATH))
+        return None
 
     async def _models(self, _headers: Headers, request_id: str, _receive: Receive, send: Send) -> None:
         await send_json(
@@ -137,10 +154,14 @@ class DetectionApp:
         self._in_flight += calls
         self._metrics.set_in_flight(self._in_flight)
 
-    def _record(self, path: str, error: DetectionError) -> None:
-        """Log a call that failed, as a warning where it is our fault, and count it."""
+    def _explain(self, failure: Exception, path: str) -> DetectionError:
+        """Log a call that failed, as a warning where it is our fault, and count it; return what the caller is told."""
+        error = failure if isinstance(failure, DetectionError) else InternalError()
+        if error is not failure:
+            _log.error("unexpected error", exc_info=failure)
         (_log.warning if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR else _log.info)(
             "call failed", path=path, code=error.code, message=str(error)
         )
         if path == DETECT_PATH:
             self._metrics.count(error.code)
+        return error

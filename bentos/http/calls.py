@@ -14,6 +14,7 @@ from starlette.types import Receive
 from bentos.contract import (
     HEADER_DEADLINE_MS,
     HEADER_MODEL,
+    HEADER_PROGRESS,
     HEADER_REFERENCE,
     HEADER_REQUEST_ID,
     HEADER_THUMBNAIL,
@@ -29,6 +30,7 @@ from bentos.errors import (
     OverloadedError,
 )
 from bentos.http.spool import open_nameless, open_reference, path_of
+from bentos.progress import Course
 from bentos.settings import BentoSettings
 
 Medium = bytes | Path
@@ -65,7 +67,10 @@ class Thumbnail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """A request for a verdict: the medium, the model asked for (None: the default), and until when."""
+    """A request for a verdict: the medium, the model asked for (None: the default), and until when.
+
+    `long`: the medium may be as long as that of a job.
+    """
 
     medium: Medium
     model: str | None
@@ -73,6 +78,8 @@ class Call:
     request_id: str
     laps: Laps = field(default_factory=Laps)
     thumbnail: Thumbnail = field(default_factory=Thumbnail)
+    long: bool = False
+    course: Course = field(default_factory=Course)
 
     def timings(self) -> Timings:
         """Return how long the steps took, and the call until now."""
@@ -127,16 +134,24 @@ class Headers:
     @property
     def thumbnail(self) -> bool:
         """Whether a thumbnail is asked for. Raises `InvalidOptionError` where the header is not 1."""
-        given = self.values.get(HEADER_THUMBNAIL)
-        if given not in {None, "1"}:
-            raise InvalidOptionError(f"{HEADER_THUMBNAIL} can only be 1.")
-        return given is not None
+        return self._flag(HEADER_THUMBNAIL)
+
+    @property
+    def progress(self) -> bool:
+        """Whether the caller wants to be told how far it is. Raises `InvalidOptionError` where the header is not 1."""
+        return self._flag(HEADER_PROGRESS)
 
     @property
     def content_length(self) -> int | None:
         """The announced length of the body in bytes, if there is one."""
         given = self.values.get("content-length", "")
         return int(given) if re.fullmatch(r"[0-9]{1,18}", given, re.ASCII) else None
+
+    def _flag(self, name: str) -> bool:
+        given = self.values.get(name)
+        if given not in {None, "1"}:
+            raise InvalidOptionError(f"{name} can only be 1.")
+        return given is not None
 
 
 @asynccontextmanager
@@ -154,21 +169,33 @@ async def open_call(
         DeadlineExceededError: The body did not come in time.
         ClientGoneError: The caller hung up while sending.
     """
-    model, deadline = headers.model, headers.deadline(settings.deadline_s(modality))
-    thumbnail = Thumbnail(wanted=headers.thumbnail)
-    max_bytes = settings.max_bytes(modality)
+    model, thumbnail = headers.model, Thumbnail(wanted=headers.thumbnail)
+    course = Course(wanted=headers.progress, unit="seconds" if modality is Modality.AUDIO else "frames")
+    deadline = headers.deadline(settings.deadline_s(modality))
+    long = False
     async with AsyncExitStack() as stack:
         reference = headers.values.get(HEADER_REFERENCE)
         if reference is not None:
             key = settings.reference_key.get_secret_value()
-            medium: Medium = stack.enter_context(
-                open_reference(reference, key=key, folder=settings.spool_folder, max_bytes=max_bytes)
-            )
+            opened = stack.enter_context(open_reference(reference, key=key, folder=settings.spool_folder))
+            medium: Medium = opened.path
+            long = opened.reference.long
+            if opened.reference.size > settings.max_bytes(modality, long=long):
+                raise MediaTooLargeError
+            deadline = headers.deadline(settings.deadline_s(modality, long=long))
         else:
-            body = Body(max_bytes=max_bytes, folder=settings.spool_folder)
+            body = Body(max_bytes=settings.max_bytes(modality), folder=settings.spool_folder)
             stack.callback(body.close)
             medium = await body.read(receive, headers.content_length, deadline)
-        yield Call(medium=medium, model=model, deadline=deadline, request_id=request_id, thumbnail=thumbnail)
+        yield Call(
+            medium=medium,
+            model=model,
+            deadline=deadline,
+            request_id=request_id,
+            thumbnail=thumbnail,
+            long=long,
+            course=course,
+        )
 
 
 class Body:

@@ -9,25 +9,33 @@ import stat
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from bentos.contract import InvalidReferenceError, read_reference
-from bentos.errors import BadReferenceError, EmptyMediaError, MediaTooLargeError
+from bentos.contract import InvalidReferenceError, Reference, read_reference
+from bentos.errors import BadReferenceError, EmptyMediaError
 
 # Without O_NONBLOCK a FIFO left in the folder would hold the service until somebody writes to it.
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
+@dataclass(frozen=True, slots=True)
+class Referred:
+    """What a reference says, and the path of the open file that it names."""
+
+    reference: Reference
+    path: Path
+
+
 @contextmanager
-def open_reference(token: str, *, key: str, folder: Path, max_bytes: int) -> Generator[Path]:
-    """Open the medium that a signed reference names and give the path of the open file.
+def open_reference(token: str, *, key: str, folder: Path) -> Generator[Referred]:
+    """Open the medium that a signed reference names, which has exactly the size that the reference says.
 
     Raises:
         BadReferenceError: The signature is wrong or expired, or it names no regular file of that size right inside
             `folder`: not through a symbolic link, not in a folder below or above.
         EmptyMediaError: The file is empty.
-        MediaTooLargeError: It is larger than `max_bytes`.
     """
     try:
         reference = read_reference(token, key=key)
@@ -42,9 +50,7 @@ def open_reference(token: str, *, key: str, folder: Path, max_bytes: int) -> Gen
             raise BadReferenceError("The media reference does not fit the file that it names.")
         if found.st_size == 0:
             raise EmptyMediaError
-        if found.st_size > max_bytes:
-            raise MediaTooLargeError
-        yield path_of(file)
+        yield Referred(reference, path_of(file))
     finally:
         os.close(file)
 

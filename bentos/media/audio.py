@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import cast
 
 import av
 import numpy as np
@@ -22,22 +22,16 @@ from numpy.typing import NDArray
 
 from bentos.contract import Reason
 from bentos.errors import MediaTooLongError, NoSamplesError, UnreadableMediaError, UnsupportedMediaError
-from bentos.media.container import AUDIO_CODECS, AUDIO_FORMATS, open_container
+from bentos.media.container import AUDIO_CODECS, AUDIO_FORMATS, file_truncated, open_container
 from bentos.media.options import AudioOptions
 from bentos.media.prepared import PreparedAudio
-from bentos.sampling import pick_windows
+from bentos.sampling import RATE, SILENCE, pick_windows
 
 Samples = NDArray[np.float32]
 
-RATE: Final = 16_000
-SILENCE: Final = 10 ** (-60 / 20)
-"""A clip that never exceeds -60 dB of full scale is silent to the ear and to the models."""
-CUT_SHORT: Final = 0.9
-"""A file that holds less than this share of the time it announces was cut off."""
-
 
 @dataclass(slots=True)
-class _Loss:
+class Loss:
     """Packets that were seen and those among them that could not be decoded."""
 
     packets: int = 0
@@ -55,13 +49,13 @@ def prepare_audio(medium: bytes | Path, options: AudioOptions) -> PreparedAudio:
         UnreadableMediaError: The file is damaged and nothing of it could be decoded.
     """
     started = time.perf_counter()
-    loss = _Loss()
+    loss = Loss()
     with open_container(medium, formats=AUDIO_FORMATS) as container:
-        stream = _audio_stream(container)
+        stream = audio_stream(container)
         announced = (container.duration or 0) / av.time_base
         if announced > options.max_seconds:
-            raise _too_long(options)
-        samples = _collect(_resample(_decode(container, stream, loss)), options)
+            raise too_long(options)
+        samples = _collect(resample(decode(container, stream, loss)), options)
         source = stream.codec_context
         rate, channels, codec = source.sample_rate, source.channels, source.name
     if not len(samples):
@@ -70,7 +64,7 @@ def prepare_audio(medium: bytes | Path, options: AudioOptions) -> PreparedAudio:
     seconds = len(samples) / RATE
     starts, wanted = pick_windows(len(samples), samples=options.samples, hop=options.hop, most=options.most_windows)
     return PreparedAudio(
-        windows=_cut(samples, starts, options.samples),
+        windows=cut(samples, starts, options.samples),
         spans=tuple((start / RATE, min(start + options.samples, len(samples)) / RATE) for start in starts),
         duration_s=seconds,
         sample_rate=rate,
@@ -82,7 +76,8 @@ def prepare_audio(medium: bytes | Path, options: AudioOptions) -> PreparedAudio:
     )
 
 
-def _audio_stream(container: InputContainer) -> AudioStream:
+def audio_stream(container: InputContainer) -> AudioStream:
+    """The first sound of a file. Raises `NoSamplesError` or `UnsupportedMediaError`."""
     if not container.streams.audio:
         raise NoSamplesError("There is no sound in the file.")
     stream = container.streams.audio[0]
@@ -93,7 +88,7 @@ def _audio_stream(container: InputContainer) -> AudioStream:
     return stream
 
 
-def _decode(container: InputContainer, stream: AudioStream, loss: _Loss) -> Iterator[AudioFrame]:
+def decode(container: InputContainer, stream: AudioStream, loss: Loss) -> Iterator[AudioFrame]:
     """All frames; packets that cannot be decoded are counted and left out."""
     packets = container.demux(stream)
     while True:
@@ -109,7 +104,7 @@ def _decode(container: InputContainer, stream: AudioStream, loss: _Loss) -> Iter
             loss.damaged += 1
 
 
-def _resample(frames: Iterator[AudioFrame]) -> Iterator[Samples]:
+def resample(frames: Iterator[AudioFrame]) -> Iterator[Samples]:
     """16 kHz mono float32 blocks; a source that changes its rate or layout midway gets a resampler for each part."""
     resampler: AudioResampler | None = None
     kind: tuple[str, str, int] | None = None
@@ -139,18 +134,23 @@ def _collect(blocks: Iterator[Samples], options: AudioOptions) -> Samples:
     count = 0
     for block in blocks:
         if count + len(block) > most:
-            raise _too_long(options)
+            raise too_long(options)
         if count + len(block) > len(held):
             held = np.concatenate([held[:count], np.empty(max(len(held), len(block)), np.float32)])
         held[count : count + len(block)] = block
         count += len(block)
     samples = held[:count]
-    np.nan_to_num(samples, copy=False, posinf=1.0, neginf=-1.0)
-    np.clip(samples, -1.0, 1.0, out=samples)
+    bring_into_range(samples)
     return samples
 
 
-def _cut(samples: Samples, starts: tuple[int, ...], length: int) -> Samples:
+def bring_into_range(samples: Samples) -> None:
+    """Make all samples finite and between -1 and 1, in place."""
+    np.nan_to_num(samples, copy=False, posinf=1.0, neginf=-1.0)
+    np.clip(samples, -1.0, 1.0, out=samples)
+
+
+def cut(samples: Samples, starts: tuple[int, ...], length: int) -> Samples:
     """Windows [N, length]; a sound shorter than one is followed by zeros."""
     windows = np.zeros((len(starts), length), np.float32)
     for window, start in zip(windows, starts, strict=True):
@@ -169,7 +169,7 @@ def _reasons(samples: Samples, options: AudioOptions) -> tuple[Reason, ...]:
     return tuple(reasons)
 
 
-def _unscored(loss: _Loss, cut: int, wanted: int, seconds: float, announced: float) -> tuple[Reason, ...]:
+def _unscored(loss: Loss, cut: int, wanted: int, seconds: float, announced: float) -> tuple[Reason, ...]:
     reasons: list[Reason] = []
     if cut < wanted:
         message = f"Only {cut} of {wanted} windows, spread evenly over the clip, were judged."
@@ -177,11 +177,9 @@ def _unscored(loss: _Loss, cut: int, wanted: int, seconds: float, announced: flo
     if loss.damaged:
         message = f"{loss.damaged} of {loss.packets} packets could not be decoded."
         reasons.append(Reason(code="sound_unreadable", message=message))
-    if seconds < announced * CUT_SHORT:
-        message = f"The file ends after {seconds:.1f} of {announced:.1f} s; the rest was not judged."
-        reasons.append(Reason(code="file_truncated", message=message))
-    return tuple(reasons)
+    return (*reasons, *file_truncated(seconds, announced))
 
 
-def _too_long(options: AudioOptions) -> MediaTooLongError:
+def too_long(options: AudioOptions) -> MediaTooLongError:
+    """The error for a sound that lasts longer than is allowed."""
     return MediaTooLongError(f"The sound lasts longer than {options.max_seconds:.0f} s.")

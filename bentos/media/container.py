@@ -14,6 +14,7 @@ import av.logging
 from av.container import InputContainer
 from av.error import ArgumentError, FFmpegError
 
+from bentos.contract import Reason
 from bentos.errors import EmptyMediaError, UnreadableMediaError, UnsupportedMediaError
 
 VIDEO_FORMATS: Final = "mov,mp4,matroska,webm,avi,mpegts,mpeg"
@@ -37,6 +38,8 @@ STARTS: Final = (
     (188, (b"\x47",)),
 )
 """Where the containers' marks stand. Only used to tell a damaged file from one that is something else."""
+CUT_SHORT: Final = 0.9
+"""A file that holds less than this share of the time it announces was cut off."""
 
 # What FFmpeg would print is chosen by whoever made the file.
 av.logging.set_level(None)
@@ -76,6 +79,14 @@ def open_container(medium: bytes | Path, *, formats: str, max_pixels: int = 1) -
             raise UnsupportedMediaError("The file is not of a format that this service judges.") from error
         with container:
             yield container
+
+
+def file_truncated(seconds: float, announced: float) -> tuple[Reason, ...]:
+    """`file_truncated` where far fewer seconds are there than the file announces."""
+    if seconds >= announced * CUT_SHORT:
+        return ()
+    message = f"The file ends after {seconds:.1f} of {announced:.1f} s; the rest was not judged."
+    return (Reason(code="file_truncated", message=message),)
 
 
 def _open_bytes(medium: bytes | Path) -> BinaryIO:

@@ -52,6 +52,19 @@ class VideoOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StretchOptions:
+    """Which stretch of a video to look at, in seconds from its first frame; `first` is its time in units of the stream.
+
+    `video` says what to make of it, and bounds the whole video.
+    """
+
+    video: VideoOptions
+    first: int
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AudioOptions:
     """What to make of a sound: windows of `samples` at 16 kHz, each `hop` samples after the one before."""
 
@@ -59,3 +72,15 @@ class AudioOptions:
     hop: int
     max_seconds: float = 1800.0
     most_windows: int = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassageOptions:
+    """Which windows to cut out of one passage of a sound.
+
+    `starts` are ascending, in samples at 16 kHz from the beginning of the sound, whose time is `first_s` in the file.
+    """
+
+    audio: AudioOptions
+    first_s: float
+    starts: tuple[int, ...]

@@ -84,3 +84,41 @@ class PreparedAudio:
     reasons: tuple[Reason, ...]
     unscored: tuple[Reason, ...]
     decode_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoLength:
+    """How long a video is; `first` is the time of its first frame in units of its stream."""
+
+    first: int
+    seconds: float
+    unscored: tuple[Reason, ...]
+    decode_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoundLength:
+    """How long a sound is, and what it is; `first_s` is the time in the file at which it begins."""
+
+    first_s: float
+    seconds: float
+    sample_rate: int
+    channels: int
+    codec: str
+    unscored: tuple[Reason, ...]
+    decode_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedPassage:
+    """Windows of one passage of a sound, as those of a whole clip; N may be 0. `peak` is the loudest sample, in [0, 1].
+
+    `packets` were read, and `damaged` of them could not be decoded.
+    """
+
+    windows: NDArray[np.float32]
+    spans: tuple[tuple[float, float], ...]
+    peak: float
+    packets: int
+    damaged: int
+    decode_ms: float

@@ -6,8 +6,15 @@ They are named, not imported, so that the service's own process never loads a de
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from bentos.media.options import AudioOptions, ImageOptions, VideoOptions
-from bentos.media.prepared import PreparedAudio, PreparedImage, PreparedVideo
+from bentos.media.options import AudioOptions, ImageOptions, PassageOptions, StretchOptions, VideoOptions
+from bentos.media.prepared import (
+    PreparedAudio,
+    PreparedImage,
+    PreparedPassage,
+    PreparedVideo,
+    SoundLength,
+    VideoLength,
+)
 
 Options = TypeVar("Options")
 Result = TypeVar("Result")
@@ -26,3 +33,7 @@ class MediaTask(Generic[Options, Result]):
 PREPARE_IMAGE: Final = MediaTask("bentos.media.image", "prepare_image", ImageOptions, PreparedImage)
 PREPARE_VIDEO: Final = MediaTask("bentos.media.video", "prepare_video", VideoOptions, PreparedVideo)
 PREPARE_AUDIO: Final = MediaTask("bentos.media.audio", "prepare_audio", AudioOptions, PreparedAudio)
+MEASURE_VIDEO: Final = MediaTask("bentos.media.video", "measure_video", VideoOptions, VideoLength)
+PREPARE_STRETCH: Final = MediaTask("bentos.media.video", "prepare_stretch", StretchOptions, PreparedVideo)
+MEASURE_AUDIO: Final = MediaTask("bentos.media.passages", "measure_audio", AudioOptions, SoundLength)
+PREPARE_PASSAGE: Final = MediaTask("bentos.media.passages", "prepare_passage", PassageOptions, PreparedPassage)

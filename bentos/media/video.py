@@ -3,51 +3,36 @@
 The packets are listed first, which costs little; then only those that the sampled frames need are decoded.
 """
 
-import os
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 import av
 import cv2
 import numpy as np
 from av.container import InputContainer
-from av.error import EOFError as EndOfFileError
-from av.error import FFmpegError
-from av.stream import Disposition
-from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from bentos.contract import Box, Reason
-from bentos.errors import (
-    MediaTooLongError,
-    NoFramesError,
-    TooManyPixelsError,
-    UnreadableMediaError,
-    UnsupportedMediaError,
-)
+from bentos.errors import UnreadableMediaError
 from bentos.faces import Face, find_faces
-from bentos.media.container import VIDEO_CODECS, VIDEO_FORMATS, open_container
+from bentos.media.container import VIDEO_FORMATS, file_truncated, open_container
 from bentos.media.crops import centre_square, cut, face_square, resolution_reasons
-from bentos.media.options import VideoOptions
-from bentos.media.prepared import PreparedCrop, PreparedVideo
+from bentos.media.frames import check_pixels, decode_picks, list_frames, list_stretch, measure_frames, video_stream
+from bentos.media.options import StretchOptions, VideoOptions
+from bentos.media.prepared import PreparedCrop, PreparedVideo, VideoLength
 from bentos.media.thumbnail import NO_THUMBNAIL, make_thumbnail
-from bentos.sampling import FrameIndex, Pick, pick_frames
+from bentos.sampling import FrameIndex, pick_frames
 from bentos.tracks import Sighting, link_faces
 
 Pixels = NDArray[np.uint8]
 
-THREADS: Final = min(4, os.cpu_count() or 1)
 TURNS: Final = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 """How a frame becomes upright, by the degrees that the container asks for."""
-MOST_RATE: Final = 300
-"""More frames a second than this is no video but a way to keep us listing packets."""
-CUT_SHORT: Final = 0.9
-"""A file that holds less than this share of the time it announces was cut off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +48,20 @@ class _Sample:
     crops: Pixels
 
 
+@dataclass(slots=True)
+class _Samples:
+    """What was sampled: `picked` of `listed` frames were wanted, `all` are those that could be. Sizes are in pixels."""
+
+    listed: int
+    picked: int
+    codec: str
+    all: list[_Sample] = field(default_factory=list[_Sample])
+    width: int = 0
+    height: int = 0
+    shown: Pixels | None = None
+    faces_ms: float = 0.0
+
+
 def prepare_video(medium: bytes | Path, options: VideoOptions) -> PreparedVideo:
     """Sample frames evenly in time, find and follow the faces in them, and cut them out.
 
@@ -75,128 +74,95 @@ def prepare_video(medium: bytes | Path, options: VideoOptions) -> PreparedVideo:
         UnreadableMediaError: The file is damaged and not one sampled frame could be decoded.
     """
     started = time.perf_counter()
-    faces_ms = 0.0
-    samples: list[_Sample] = []
-    shown: Pixels | None = None
-    width = height = 0
     with open_container(medium, formats=VIDEO_FORMATS, max_pixels=options.max_pixels) as container:
-        stream = _video_stream(container, options)
-        index, seconds = _list_frames(container, stream, options)
-        picks = pick_frames(index, options.frames)
+        stream = video_stream(container, options)
+        index, seconds = list_frames(container, stream, options)
+        samples = _sample_frames(container, stream, index, index.frames[0], options)
         announced = (container.duration or 0) / av.time_base
-        for frame in _decode(container, stream, picks):
-            _check_pixels(frame.width, frame.height, options.max_pixels)
-            picture = _upright_rgb(frame)
-            height, width = picture.shape[:2]
-            if options.thumbnail and len(samples) <= len(picks) // 2:
-                shown = picture
-            searched = time.perf_counter()
-            moment = float((frame.pts - index.frames[0]) * (stream.time_base or 0)) if frame.pts is not None else 0.0
-            samples.append(_sample(picture, moment, options))
-            faces_ms += (time.perf_counter() - searched) * 1000
-        codec = stream.codec_context.name
-    if not samples:
-        raise UnreadableMediaError
-    tracks, crops = _tracks(samples, options)
-    found = sum(len(sample.faces) for sample in samples)
-    return PreparedVideo(
-        crops=crops,
-        thumbnail=NO_THUMBNAIL if shown is None else make_thumbnail(shown),
-        tracks=tracks,
-        faces_found=found,
-        frames_sampled=len(samples),
-        width=width,
-        height=height,
-        duration_s=seconds,
-        codec=codec,
-        reasons=_reasons(tracks, found, len(index.frames), options),
-        unscored=_unscored(len(picks) - len(samples), len(picks), seconds, announced),
-        decode_ms=(time.perf_counter() - started) * 1000 - faces_ms,
-        faces_ms=faces_ms,
+    unscored = (*_missing(samples), *file_truncated(seconds, announced))
+    return _prepared(samples, seconds, unscored, options, whole="video", started=started)
+
+
+def prepare_stretch(medium: bytes | Path, options: StretchOptions) -> PreparedVideo:
+    """Do the same with one stretch of a video; only what that needs of the file is read and decoded.
+
+    Errors are those of `prepare_video`, and MediaTooCostlyError where the stretch cannot be reached at a fair cost.
+    """
+    started = time.perf_counter()
+    video, seconds = options.video, options.end_s - options.start_s
+    with open_container(medium, formats=VIDEO_FORMATS, max_pixels=video.max_pixels) as container:
+        stream = video_stream(container, video)
+        unit = stream.time_base or 1
+        start, end = (options.first + round(moment / unit) for moment in (options.start_s, options.end_s))
+        index = list_stretch(container, stream, start, end, video)
+        samples = _sample_frames(container, stream, index, options.first, video)
+    return _prepared(samples, seconds, _missing(samples), video, whole="stretch", started=started)
+
+
+def measure_video(medium: bytes | Path, options: VideoOptions) -> VideoLength:
+    """Say how long a video is by its packets, which are all read once; nothing is decoded.
+
+    Errors are those of `prepare_video`.
+    """
+    started = time.perf_counter()
+    with open_container(medium, formats=VIDEO_FORMATS, max_pixels=options.max_pixels) as container:
+        first, seconds = measure_frames(container, video_stream(container, options), options)
+        announced = (container.duration or 0) / av.time_base
+    return VideoLength(
+        first=first,
+        seconds=seconds,
+        unscored=file_truncated(seconds, announced),
+        decode_ms=(time.perf_counter() - started) * 1000,
     )
 
 
-def _video_stream(container: InputContainer, options: VideoOptions) -> VideoStream:
-    """The first stream that is a video and not a cover picture, ready to decode, after its header was checked."""
-    cover = Disposition.attached_pic
-    streams = [stream for stream in container.streams.video if not stream.disposition & cover]
-    if not streams:
-        raise NoFramesError("There is no video in the file.")
-    stream = streams[0]
-    # Without a decoder there is no context, which the library's types do not say.
-    context = cast("VideoCodecContext | None", stream.codec_context)
-    if context is None or context.name not in VIDEO_CODECS:
-        raise UnsupportedMediaError("The video's codec is not supported.")
-    _check_pixels(context.width, context.height, options.max_pixels)
-    if (container.duration or 0) / av.time_base > options.max_seconds:
-        raise MediaTooLongError(f"The video lasts longer than {options.max_seconds:.0f} s.")
-    context.options = {"max_pixels": str(options.max_pixels)}
-    context.thread_count = THREADS
-    context.thread_type = "AUTO"
-    # Frames that no other frame needs are left out: half the work, and the next frame is a few hundredths away.
-    context.skip_frame = "NONREF"
-    return stream
+def _sample_frames(
+    container: InputContainer, stream: VideoStream, index: FrameIndex, first: int, options: VideoOptions
+) -> _Samples:
+    """Frames evenly in the time of `index`, at moments counted from `first`. Raises `TooManyPixelsError`."""
+    picks = pick_frames(index, options.frames)
+    samples = _Samples(listed=len(index.frames), picked=len(picks), codec=stream.codec_context.name)
+    for frame in decode_picks(container, stream, picks):
+        check_pixels(frame.width, frame.height, options.max_pixels)
+        picture = _upright_rgb(frame)
+        samples.height, samples.width = picture.shape[:2]
+        if options.thumbnail and len(samples.all) <= len(picks) // 2:
+            samples.shown = picture
+        searched = time.perf_counter()
+        moment = float((frame.pts - first) * (stream.time_base or 0)) if frame.pts is not None else 0.0
+        samples.all.append(_sample(picture, moment, options))
+        samples.faces_ms += (time.perf_counter() - searched) * 1000
+    if not samples.all:
+        raise UnreadableMediaError
+    return samples
 
 
-def _list_frames(container: InputContainer, stream: VideoStream, options: VideoOptions) -> tuple[FrameIndex, float]:
-    """The times of all frames in units of the stream, from its packets alone, and the seconds that they span."""
-    frames: list[int] = []
-    keyframes: list[int] = []
-    longest = round(options.max_seconds / (stream.time_base or 1))
-    try:
-        for packet in container.demux(stream):
-            moment = packet.pts if packet.pts is not None else packet.dts
-            if moment is None or packet.size == 0:
-                continue
-            frames.append(moment)
-            if packet.is_keyframe:
-                keyframes.append(moment)
-            if moment - frames[0] > longest or len(frames) > options.max_seconds * MOST_RATE:
-                raise MediaTooLongError(f"The video lasts longer than {options.max_seconds:.0f} s.")
-    except FFmpegError:
-        # The rest of the file cannot be read; what was listed so far can still be judged.
-        pass
-    if not frames:
-        raise NoFramesError
-    frames, keyframes = sorted(set(frames)), sorted(set(keyframes))
-    span = frames[-1] - frames[0]
-    last = span / max(len(frames) - 1, 1)
-    return FrameIndex(frames, keyframes), float((span + last) * (stream.time_base or 0))
-
-
-def _decode(container: InputContainer, stream: VideoStream, picks: Sequence[Pick]) -> Iterator[VideoFrame]:
-    """The picked frames in order, or the nearest after each; damaged ones are left out."""
-    position: int | None = None
-    frames: Iterator[VideoFrame] = iter(())
-    for pick in picks:
-        if position is None or pick.keyframe > position:
-            container.seek(pick.keyframe, stream=stream)
-            frames = _frames(container, stream)
-        elif position >= pick.frame:
-            continue
-        for frame in frames:
-            if frame.pts is None:
-                continue
-            position = frame.pts
-            if position >= pick.frame:
-                if not frame.is_corrupt:
-                    yield frame
-                break
-
-
-def _frames(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    """All frames from where the container stands; what cannot be decoded is left out."""
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
-            if packet is None:
-                return
-            yield from packet.decode()
-        except EndOfFileError:
-            return
-        except FFmpegError:
-            continue
+def _prepared(
+    samples: _Samples,
+    seconds: float,
+    unscored: tuple[Reason, ...],
+    options: VideoOptions,
+    *,
+    whole: str,
+    started: float,
+) -> PreparedVideo:
+    tracks, crops = _tracks(samples.all, options)
+    found = sum(len(sample.faces) for sample in samples.all)
+    return PreparedVideo(
+        crops=crops,
+        thumbnail=NO_THUMBNAIL if samples.shown is None else make_thumbnail(samples.shown),
+        tracks=tracks,
+        faces_found=found,
+        frames_sampled=len(samples.all),
+        width=samples.width,
+        height=samples.height,
+        duration_s=seconds,
+        codec=samples.codec,
+        reasons=_reasons(tracks, found, samples.listed, options, whole),
+        unscored=unscored,
+        decode_ms=(time.perf_counter() - started) * 1000 - samples.faces_ms,
+        faces_ms=samples.faces_ms,
+    )
 
 
 def _upright_rgb(frame: VideoFrame) -> Pixels:
@@ -232,30 +198,22 @@ def _tracks(samples: Sequence[_Sample], options: VideoOptions) -> tuple[tuple[tu
 
 
 def _reasons(
-    tracks: Sequence[Sequence[PreparedCrop]], found: int, frames: int, options: VideoOptions
+    tracks: Sequence[Sequence[PreparedCrop]], found: int, frames: int, options: VideoOptions, whole: str
 ) -> tuple[Reason, ...]:
     reasons: list[Reason] = []
     if not found:
         message = "No face was found; the middle of the frames was judged."
         reasons.append(Reason(code="no_face_found", message=message))
     if frames < options.fewest_frames:
-        message = f"The video has only {frames} frames; the model looks at {options.fewest_frames}."
+        message = f"The {whole} has only {frames} frames; the model looks at {options.fewest_frames}."
         reasons.append(Reason(code="clip_too_short", message=message))
     typical = [sorted(track, key=lambda crop: crop.box.width)[len(track) // 2].box for track in tracks]
     return (*reasons, *resolution_reasons(typical, options.shape))
 
 
-def _unscored(missing: int, picked: int, seconds: float, announced: float) -> tuple[Reason, ...]:
-    reasons: list[Reason] = []
-    if missing:
-        message = f"{missing} of {picked} sampled frames could not be decoded."
-        reasons.append(Reason(code="frames_unreadable", message=message))
-    if seconds < announced * CUT_SHORT:
-        message = f"The file ends after {seconds:.1f} of {announced:.1f} s; the rest was not judged."
-        reasons.append(Reason(code="file_truncated", message=message))
-    return tuple(reasons)
-
-
-def _check_pixels(width: int, height: int, most: int) -> None:
-    if width * height > most:
-        raise TooManyPixelsError(f"The video has {width} x {height} pixels; at most {most:,} are allowed.")
+def _missing(samples: _Samples) -> tuple[Reason, ...]:
+    missing = samples.picked - len(samples.all)
+    if not missing:
+        return ()
+    message = f"{missing} of {samples.picked} sampled frames could not be decoded."
+    return (Reason(code="frames_unreadable", message=message),)

@@ -1,11 +1,12 @@
 import asyncio
 import os
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
-from bentos.contract import Modality
+from bentos.contract import Modality, Reference, mint_reference
 from bentos.errors import (
     BadReferenceError,
     DeadlineExceededError,
@@ -135,3 +136,37 @@ def test_a_harmless_request_id_is_kept_and_any_other_replaced():
     assert Headers({"x-request-id": "abc-1.2"}).request_id == "abc-1.2"
     for given in ("", "a b", 'x"\n', "x" * 200):
         assert len(Headers({"x-request-id": given}).request_id) == 32
+
+
+async def test_a_reference_grants_the_limits_of_jobs_where_it_says_so(settings):
+    def referred(*, long: bool) -> str:
+        reference = Reference(name="clip", size=6, long=long)
+        return mint_reference(reference, key="r" * 32, lifetime=timedelta(seconds=60))
+
+    async def opened(modality: Modality, *, long: bool) -> Call:
+        headers = Headers({"x-bonafide-reference": referred(long=long), "x-bonafide-deadline-ms": "9999999"})
+        async with open_call(headers, Wire(), request_id="r", modality=modality, settings=tight) as call:
+            return call
+
+    (settings.spool_folder / "clip").write_bytes(b"moving")
+    tight = settings.model_copy(update={"video_max_bytes": 5, "image_max_bytes": 5, "job_deadline_s": 900})
+    with pytest.raises(MediaTooLargeError):
+        await opened(Modality.VIDEO, long=False)
+    granted = await opened(Modality.VIDEO, long=True)
+    assert granted.long
+    assert granted.deadline.ends - granted.deadline.started == pytest.approx(900, abs=1)
+    # A picture of a job is no larger than any other.
+    with pytest.raises(MediaTooLargeError):
+        await opened(Modality.IMAGE, long=True)
+
+
+async def test_an_unsigned_wish_for_long_media_is_not_granted(settings):
+    call, _ = await read(settings, Wire(b"x"), x_bonafide_long="1")
+    assert not call.long
+
+
+async def test_progress_is_asked_for_by_one_and_nothing_else(settings):
+    call, _ = await read(settings, Wire(b"x"), x_bonafide_progress="1")
+    assert call.course.wanted
+    with pytest.raises(InvalidOptionError):
+        await read(settings, Wire(b"x"), x_bonafide_progress="yes")

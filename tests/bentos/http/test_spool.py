@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bentos.contract import Reference, mint_reference
-from bentos.errors import BadReferenceError, EmptyMediaError, MediaTooLargeError
+from bentos.errors import BadReferenceError, EmptyMediaError
 from bentos.http.spool import open_nameless, open_reference, path_of
 
 KEY = "k" * 40
@@ -20,12 +20,10 @@ def spool(tmp_path: Path) -> Path:
     return folder
 
 
-def opened(
-    folder: Path, name: str, size: int, *, key: str = KEY, lifetime_s: float = 60, max_bytes: int = 100
-) -> bytes:
+def opened(folder: Path, name: str, size: int, *, key: str = KEY, lifetime_s: float = 60) -> bytes:
     token = mint_reference(Reference(name=name, size=size), key=key, lifetime=timedelta(seconds=lifetime_s))
-    with open_reference(token, key=KEY, folder=folder, max_bytes=max_bytes) as path:
-        return path.read_bytes()
+    with open_reference(token, key=KEY, folder=folder) as referred:
+        return referred.path.read_bytes()
 
 
 def test_a_minted_reference_opens_its_file(spool):
@@ -72,7 +70,7 @@ def test_another_key_and_an_expired_reference_are_refused(spool):
         opened(spool, "clip.mp4", 6, key="x" * 40)
     with pytest.raises(BadReferenceError):
         opened(spool, "clip.mp4", 6, lifetime_s=-1)
-    with pytest.raises(BadReferenceError), open_reference("nonsense", key=KEY, folder=spool, max_bytes=9):
+    with pytest.raises(BadReferenceError), open_reference("nonsense", key=KEY, folder=spool):
         pass
 
 
@@ -81,9 +79,7 @@ def test_a_missing_spool_folder_is_a_bad_reference(tmp_path):
         opened(tmp_path / "nowhere", "clip.mp4", 6)
 
 
-def test_too_large_and_empty_files_are_the_mediums_fault(spool):
-    with pytest.raises(MediaTooLargeError):
-        opened(spool, "clip.mp4", 6, max_bytes=5)
+def test_an_empty_file_is_the_mediums_fault(spool):
     (spool / "empty").touch()
     with pytest.raises(EmptyMediaError):
         opened(spool, "empty", 0)
@@ -91,10 +87,10 @@ def test_too_large_and_empty_files_are_the_mediums_fault(spool):
 
 def test_the_file_that_was_checked_is_the_one_that_is_read(spool):
     token = mint_reference(Reference(name="clip.mp4", size=6), key=KEY, lifetime=timedelta(seconds=60))
-    with open_reference(token, key=KEY, folder=spool, max_bytes=100) as path:
+    with open_reference(token, key=KEY, folder=spool) as referred:
         (spool / "clip.mp4").unlink()
         (spool / "clip.mp4").write_bytes(b"swapped")
-        assert path.read_bytes() == b"moving"
+        assert referred.path.read_bytes() == b"moving"
 
 
 def test_a_nameless_file_leaves_nothing_behind(spool):

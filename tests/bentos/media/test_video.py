@@ -10,7 +10,7 @@ from bentos.errors import (
     UnreadableMediaError,
     UnsupportedMediaError,
 )
-from bentos.media import video
+from bentos.media import frames
 from bentos.media.options import VideoOptions
 from bentos.media.prepared import CropShape
 from bentos.media.video import prepare_video
@@ -64,7 +64,7 @@ def test_crops_follow_the_face(still_face: bytes) -> None:
 def test_frames_that_are_not_needed_are_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     data = media.clip(media.frames_of(media.scenery()[:200, :320], 200), keyframe_every=10)
     decoded = 0
-    original = video._frames
+    original = frames._frames
 
     def count(*arguments):
         nonlocal decoded
@@ -72,7 +72,7 @@ def test_frames_that_are_not_needed_are_not_decoded(monkeypatch: pytest.MonkeyPa
             decoded += 1
             yield frame
 
-    monkeypatch.setattr(video, "_frames", count)
+    monkeypatch.setattr(frames, "_frames", count)
     prepared = prepare_video(data, OPTIONS)
     assert prepared.frames_sampled == 6
     assert decoded == 6

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.detections.client import _split
+from gateway.detections.answers import _split
 
 JSON = b'{"verdict": "REAL"}'
 JPEG = b"\xff\xd8 small \xff\xd9"
