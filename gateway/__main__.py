@@ -11,6 +11,7 @@ from gateway.logs import library_logs
 from gateway.settings import FIGURES_VARIABLE, GatewaySettings
 
 _STOP_AFTER_DRAIN_S = 30
+_REQUESTS_AT_ONCE = 1024
 
 
 def main() -> None:
@@ -26,7 +27,8 @@ def main() -> None:
             interface=Interfaces.ASGI,
             factory=True,
             workers=settings.gateway_workers,
-            websockets=False,
+            # Streams are counted and refused by ourselves; what the server lets in besides stays as many as ever.
+            backpressure=settings.live_streams + _REQUESTS_AT_ONCE,
             log_dictconfig=library_logs(settings.log_level),
             log_level=LogLevels(settings.log_level),
             respawn_failed_workers=True,

@@ -140,6 +140,9 @@ def _cors(settings: GatewaySettings) -> CORSConfig:
             "x-api-key",
             "x-request-id",
         ],
-        expose_headers=["x-request-id", "ratelimit", "ratelimit-policy", "retry-after", "idempotency-replayed"],
+        expose_headers=[
+            *("x-request-id", "ratelimit", "ratelimit-policy", "retry-after", "idempotency-replayed"),
+            *("location", "preference-applied"),
+        ],
         max_age=600,
     )

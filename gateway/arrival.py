@@ -17,6 +17,9 @@ _ANY: Final = "*"
 _PROBES: Final = ("/health", "/health/live", "/health/ready")
 """What load balancers ask, at an address and without TLS."""
 
+_SECURE: Final = frozenset({"https", "wss"})
+_SCHEMES: Final = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
+
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
@@ -48,7 +51,7 @@ class Arrival:
             origin = self._origin(peer, _values(scope, b"x-forwarded-for"))
             # The last one is what the proxy next to us has added.
             for told in _values(scope, b"x-forwarded-proto")[-1:]:
-                scheme = told.lower() if told.lower() in {"http", "https"} else scheme
+                scheme = _scheme(told.lower(), scope["type"]) or scheme
         scope["client"] = (str(origin), client[1] if origin == peer else 0)
         scope["scheme"] = scheme
 
@@ -64,14 +67,14 @@ class Arrival:
         host = ",".join(_values(scope, b"host"))
         if not self._knows(host):
             raise InvalidHostError
-        if self._https_only and scope["scheme"] != "https":
+        if self._https_only and scope["scheme"] not in _SECURE:
             query = scope["query_string"].decode("latin-1")
             path = scope.get("raw_path") or scope["path"].encode()
             raise Redirect(f"https://{host}{path.decode('latin-1').partition('?')[0]}{'?' if query else ''}{query}")
 
     def headers(self, scope: Any) -> Iterable[tuple[bytes, bytes]]:
         """`Strict-Transport-Security` where the request came by HTTPS; elsewhere it would mean nothing."""
-        if self._hsts is not None and scope["scheme"] == "https":
+        if self._hsts is not None and scope["scheme"] in _SECURE:
             yield b"strict-transport-security", self._hsts
 
     def _trusts(self, address: Address) -> bool:
@@ -95,6 +98,13 @@ class Arrival:
         return any(
             known in {_ANY, name} or (known.startswith("*.") and name.endswith(known[1:])) for known in self._hosts
         )
+
+
+def _scheme(told: str, kind: str) -> str | None:
+    """The scheme of a request, or of a WebSocket, that a proxy tells of by either name; None where it is none."""
+    if told not in _SCHEMES:
+        return None
+    return _SCHEMES[told] if kind == "websocket" else _SCHEMES[told].replace("ws", "http")
 
 
 def _values(scope: Any, name: bytes) -> list[str]:

@@ -2,13 +2,14 @@
 
 import re
 import time
+from http import HTTPStatus
 from typing import Any, Final
 from uuid import uuid4
 
 import structlog
 from litestar import Litestar, Request, Response
 from litestar.routes import HTTPRoute
-from litestar.types import Message, Receive, Scope, Send
+from litestar.types import Message, Receive, Send
 
 from gateway.arrival import Arrival, Redirect
 from gateway.errors import InvalidHostError
@@ -30,6 +31,7 @@ _API_POLICY: Final = (_POLICY, b"default-src 'none'; frame-ancestors 'none'")
 _NO_STORE: Final = (b"cache-control", b"no-store")
 _ALLOW: Final = b"allow"
 _UNMATCHED: Final = "unmatched"
+_SOCKET: Final = "WEBSOCKET"
 
 _log = structlog.stdlib.get_logger("gateway.access")
 
@@ -44,9 +46,9 @@ class Edge:
         self._metrics = metrics
         self._access_log = access_log
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Handle one connection."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         start = time.perf_counter()
@@ -56,12 +58,19 @@ class Edge:
         self._arrival.settle(scope)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        method, path = scope["method"], scope["path"]
+        is_socket = scope["type"] == "websocket"
+        method, path = _SOCKET if is_socket else scope["method"], scope["path"]
         status = 500
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
+            if message["type"] == "websocket.accept":
+                status = HTTPStatus.SWITCHING_PROTOCOLS
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+            elif message["type"] == "websocket.close" and status != HTTPStatus.SWITCHING_PROTOCOLS:
+                # The server answers so where there was no handshake.
+                status = HTTPStatus.FORBIDDEN
+            elif message["type"] == "http.response.start":
                 status = message["status"]
                 headers = [*message["headers"]]
                 if method == "OPTIONS" and scope.get("path_template") in self._methods:
@@ -93,6 +102,10 @@ class Edge:
         try:
             self._arrival.check(scope)
         except (InvalidHostError, Redirect) as refusal:
+            if scope["type"] == "websocket":
+                await receive()
+                await send({"type": "websocket.close", "code": 4403, "reason": "wrong_way"})
+                return
             request: Request[Any, Any, Any] = Request(scope)
             if isinstance(refusal, Redirect):
                 answer = Response[Any](b"", status_code=308, headers={"location": refusal.location})
@@ -137,4 +150,4 @@ def _complete(headers: list[tuple[bytes, bytes]], scope: Any, request_id: str) -
 
 def _known(method: str) -> str:
     """The method as a label; made-up ones would let callers create time series."""
-    return method if method in {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"} else "other"
+    return method if method in {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", _SOCKET} else "other"

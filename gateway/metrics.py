@@ -54,6 +54,23 @@ class Metrics:
             registry=self._registry,
             multiprocess_mode="livesum",
         )
+        self._streams = Gauge(
+            "bonafide_live_streams",
+            "Streams by which jobs are followed live.",
+            ("kind",),
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+
+    @contextmanager
+    def count_stream(self, kind: str) -> Generator[None]:
+        """Count a live stream ("sse" or "websocket") as open while the context lasts."""
+        streams = self._streams.labels(kind)
+        streams.inc()
+        try:
+            yield
+        finally:
+            streams.dec()
 
     def observe_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answered request."""

@@ -145,10 +145,11 @@ def _understand(raised: Exception) -> tuple[GatewayError, tuple[InvalidField, ..
         return InvalidBodyError("Some fields are not valid."), _fields(raised.extra)
     if isinstance(raised, InvalidItemsError):
         return raised, tuple(InvalidField(item, message) for item, message in raised.faults)
-    return _translate(raised), ()
+    return as_gateway_error(raised), ()
 
 
-def _translate(raised: Exception) -> GatewayError:
+def as_gateway_error(raised: Exception) -> GatewayError:
+    """The error of our tree that an exception means; what was not foreseen is an `internal_error`."""
     match raised:
         case GatewayError():
             error = raised

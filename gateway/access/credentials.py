@@ -44,7 +44,7 @@ class CredentialReader:
         self._issuers = issuers
 
     async def read(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Credentials:
-        """Credentials of a request, from `x-api-key` or from `Authorization: Bearer`.
+        """Credentials of a request, from `x-api-key`, `Authorization: Bearer` or a WebSocket's subprotocol.
 
         Raises:
             MissingKeyError: It carries none.
@@ -55,7 +55,7 @@ class CredentialReader:
         secret = (connection.headers.get("x-api-key") or "").strip()
         if secret:
             return Credentials(key_digest=digest_key(secret), address=address)
-        authorization = connection.headers.get("authorization", "")
+        authorization = connection.headers.get("authorization") or _subprotocol(connection)
         if not authorization.lower().startswith(_BEARER):
             raise MissingKeyError
         secret = authorization[len(_BEARER) :].strip()
@@ -68,6 +68,16 @@ class CredentialReader:
             subject = await self._issuers.subject_of(issuer, secret)
             return Credentials(issuer=issuer, subject=subject, address=address, signed_in_at=signed_in_at(secret))
         return Credentials(session_id=read_access_token(secret, key=self._token_key).session_id, address=address)
+
+
+def _subprotocol(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+    """What the page of a browser, which cannot send headers, opens a WebSocket with: `bearer, <token>`."""
+    offered = connection.scope.get("subprotocols") or ()
+    match list(offered):
+        case ["bearer", str(secret)]:
+            return f"{_BEARER}{secret}"
+        case _:
+            return ""
 
 
 def client_address(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:

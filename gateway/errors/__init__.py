@@ -7,10 +7,10 @@ GatewayError
 │   ├── ConflictError (409)
 │   │   └── EmailTakenError · UsernameTakenError · LastAdminError · NoPasswordError · IdempotencyInProgressError
 │   ├── IdempotencyMismatchError (422)
-│   ├── NotFoundError (404) · MethodNotAllowedError (405)
+│   ├── NotFoundError (404) · MethodNotAllowedError (405) · UpgradeRequiredError (426)
 │   ├── MediaTooLargeError (413) · UnsupportedMediaError (415)
 │   ├── InvalidItemsError · ArchiveError · ZipBombError
-│   ├── MediumGoneError (410) · UrlsNotAllowedError (403) · UrlNotAllowedError
+│   ├── MediumGoneError (410) · UrlsNotAllowedError (403) · UrlNotAllowedError · UrlRefusedError (422)
 │   ├── BadSignatureError · SignatureExpiredError (403)   of signed uploads
 │   ├── AlreadySentError · IncompleteUploadError (409) · LengthRequiredError (411)
 │   ├── SizeMismatchError · DigestMismatchError · UnknownFileError
@@ -24,11 +24,12 @@ GatewayError
 ├── LimitError (429)              the account or the key has used what it may
 │   ├── QuotaExceededError · BytesExceededError · BurstExceededError · ConcurrencyExceededError
 │   ├── TooManyAttemptsError      of signing in
-│   └── StorageFullError · PassingFullError (507) · TooManyUploadsError
+│   ├── StorageFullError · PassingFullError (507) · TooManyUploadsError
+│   └── TooManyStreamsError
 └── FailureError (500)            we are at fault; what was charged is refunded
     ├── UnavailableError (503)
     │   ├── InferenceUnavailableError · DatabaseUnavailableError · IssuerUnavailableError
-    │   └── StorageUnavailableError · OverloadedError
+    │   └── StorageUnavailableError · UrlUnreachableError · OverloadedError
     └── DeadlineExceededError (504)
 """
 
@@ -50,8 +51,9 @@ from gateway.errors.failures import (
     OverloadedError,
     StorageUnavailableError,
     UnavailableError,
+    UrlUnreachableError,
 )
-from gateway.errors.jobs import MediumGoneError, UrlNotAllowedError, UrlsNotAllowedError
+from gateway.errors.jobs import MediumGoneError, UrlNotAllowedError, UrlRefusedError, UrlsNotAllowedError
 from gateway.errors.limits import (
     BurstExceededError,
     BytesExceededError,
@@ -63,6 +65,7 @@ from gateway.errors.limits import (
     TooManyAttemptsError,
     TooManyUploadsError,
 )
+from gateway.errors.live import TooManyStreamsError, UpgradeRequiredError
 from gateway.errors.permission import (
     AccountSuspendedError,
     AddressNotAllowedError,
@@ -168,12 +171,16 @@ __all__ = [
     "StorageFullError",
     "StorageUnavailableError",
     "TooManyAttemptsError",
+    "TooManyStreamsError",
     "TooManyUploadsError",
     "UnavailableError",
     "UnknownFileError",
     "UnreadableMediaError",
     "UnsupportedMediaError",
+    "UpgradeRequiredError",
     "UrlNotAllowedError",
+    "UrlRefusedError",
+    "UrlUnreachableError",
     "UrlsNotAllowedError",
     "UsernameTakenError",
     "WrongPasswordError",

@@ -1,0 +1,1 @@
+"""What happens to jobs, told live: as server-sent events and over WebSockets."""
