@@ -9,6 +9,10 @@ EVERYTHING_ORDINARY: Final = "*"
 DETECT: Final = {modality: f"detect:{modality}" for modality in Modality}
 HISTORY_READ: Final = "history:read"
 HISTORY_WRITE: Final = "history:write"
+MEDIA_READ: Final = "media:read"
+"""See and download what is kept."""
+MEDIA_WRITE: Final = "media:write"
+"""Delete what is kept, and change how long it is."""
 MODELS_READ: Final = "models:read"
 USAGE_READ: Final = "usage:read"
 ACCOUNT: Final = "account"
@@ -18,7 +22,7 @@ KEYS: Final = "keys"
 ADMIN: Final = "admin"
 """The admin API; of use only to a super_admin."""
 
-ORDINARY: Final = (*DETECT.values(), HISTORY_READ, HISTORY_WRITE, MODELS_READ, USAGE_READ)
+ORDINARY: Final = (*DETECT.values(), HISTORY_READ, HISTORY_WRITE, MEDIA_READ, MEDIA_WRITE, MODELS_READ, USAGE_READ)
 GUARDED: Final = (ACCOUNT, KEYS, ADMIN)
 """What a key has only where it was given by name."""
 ALL: Final = frozenset((EVERYTHING_ORDINARY, *ORDINARY, *GUARDED))

@@ -3,7 +3,7 @@
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import delete, func, update
+from sqlalchemy import delete, func, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.accounts.last_admin import spare_last_admin
@@ -14,6 +14,9 @@ from gateway.errors import NotFoundError
 
 _ACCOUNTS: Final[Any] = table_of(Account)
 _KEYS: Final[Any] = table_of(ApiKey)
+_DISCARD_ALL: Final = text("""
+    SELECT discard_media(ARRAY(SELECT id FROM media WHERE account_id = :id), 'account_deleted', even_needed => true)
+""")
 
 
 async def cut_off(connection: AsyncConnection, account_id: UUID) -> None:
@@ -28,7 +31,7 @@ async def cut_off(connection: AsyncConnection, account_id: UUID) -> None:
 async def delete_account(connection: AsyncConnection, account_id: UUID, *, actor: Actor) -> None:
     """End an account in the caller's transaction: nothing of it signs in any more, and its names are free.
 
-    What it did stays, under its id.
+    What it did stays, under its id; what it had in the object store goes.
 
     Raises:
         NotFoundError: There is none.
@@ -45,5 +48,6 @@ async def delete_account(connection: AsyncConnection, account_id: UUID, *, actor
     if names is None:
         raise NotFoundError("There is no such account.")
     await cut_off(connection, account_id)
+    await connection.execute(_DISCARD_ALL, {"id": account_id})
     before = {"email": names.email, "username": names.username}
     await record(connection, Act(actor, "account.delete", "account", str(account_id), before=before))

@@ -53,6 +53,7 @@ _ACCOUNT: Final[LiteralString] = """
     SELECT t.id::text, row_to_json(t)::text FROM (
         SELECT id, number, email, email_verified_at, username, password_hash IS NOT NULL AS has_password, status,
             status_reason, role, plan, daily_limit, daily_bytes, burst_limit, burst_period_s, concurrent_limit,
+            storage_bytes, keeps_media, retention_days,
             created_at, (SELECT m.total FROM meters m WHERE m.subject_id = accounts.id) AS detections_charged
         FROM accounts WHERE id = %(account_id)s AND id > %(after)s::uuid LIMIT %(limit)s
     ) t
@@ -108,7 +109,25 @@ KINDS: Final = (
         encode(media_digest, 'hex') AS sha256, request_id, channel, client_reference, tags, cached_from, charged,
         charged_on, refunded, created_at, settled_at, deleted_at, verdict, p_fake, model, version, answer,
         translate(encode(thumbnail, 'base64'), E'\\n', '') AS thumbnail_base64, error_code, error_message, feedback,
-        feedback_note, feedback_at""",
+        feedback_note, feedback_at, job_id, medium_id""",
+    ),
+    _of_table(
+        "medium",
+        "media",
+        """id, key_id, state, filename, media_type, modality, size_bytes, encode(digest, 'hex') AS sha256, kept,
+        created_at, completed_at, expires_at""",
+    ),
+    _of_keys(
+        "storage_meter",
+        "storage_meters",
+        "account_id::text",
+        "kept_bytes, kept_count, passing_bytes, passing_count",
+    ),
+    _of_keys(
+        "deletion_proof",
+        "deletion_proofs",
+        "medium_id::text",
+        "medium_id, encode(digest, 'hex') AS sha256, size_bytes, reason, stored_at, deleted_at",
     ),
     Kind(name="audit_event", page=_AUDIT),
 )

@@ -32,6 +32,7 @@ class Limits(Schema, frozen=True):
     burst_limit: int | None
     burst_period_s: int | None
     concurrent_limit: int | None
+    storage_bytes: int | None
 
 
 class UserView(Schema, frozen=True):
@@ -73,6 +74,7 @@ class UserChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     burst_limit: Burst | msgspec.UnsetType | None = msgspec.UNSET
     burst_period_s: Period | msgspec.UnsetType | None = msgspec.UNSET
     concurrent_limit: Burst | msgspec.UnsetType | None = msgspec.UNSET
+    storage_bytes: Bytes | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class Suspension(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,6 +92,7 @@ class PlanLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     burst_limit: Burst | None = None
     burst_period_s: Period = 60
     concurrent_limit: Burst | None = None
+    storage_bytes: Bytes | None = None
 
 
 class NewPlan(PlanLimits, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -108,6 +111,7 @@ class PlanView(Schema, frozen=True):
     burst_limit: int | None
     burst_period_s: int
     concurrent_limit: int | None
+    storage_bytes: int | None
     accounts: int
     created_at: datetime
 

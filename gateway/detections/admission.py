@@ -25,7 +25,7 @@ from gateway.detections.orders import (
     read_admission,
     refunded,
 )
-from gateway.detections.statements import ADMIT, FAIL, HOW_CLOSED, IS_CLAIMED, SETTLE, SWEEP
+from gateway.detections.statements import ADMIT, FAIL, HOW_CLOSED, IS_CLAIMED, SETTLE, SETTLE_KEEPING, SWEEP
 from gateway.errors import GatewayError
 from gateway.limits.allowance import Allowance
 
@@ -38,10 +38,11 @@ _log = structlog.stdlib.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A detection that has its verdict: when, and its number for clients that know no UUIDs."""
+    """A detection that has its verdict: when, its number for clients that know no UUIDs, the medium that is kept."""
 
     settled_at: datetime
     number: int
+    medium_id: UUID | None = None
 
 
 class Admission:
@@ -113,11 +114,15 @@ class Admission:
 
     async def _settle_all(self, items: Sequence[tuple[Admitted, BentoAnswer]]) -> Sequence[Closed | None]:
         closings = msgspec.json.encode(
-            [closing_document(admitted.id, admitted.attempt, answer) for admitted, answer in items]
+            [
+                closing_document(admitted.id, admitted.attempt, answer, medium_id=admitted.reserved_id)
+                for admitted, answer in items
+            ]
         ).decode()
+        statement = SETTLE_KEEPING if any(admitted.reserved_id for admitted, _ in items) else SETTLE
         async with self._pool.connection() as database:
-            rows = await (await database.execute(SETTLE, {"closings": closings})).fetchall()
-        closed = {row[0]: Closed(settled_at=row[2], number=row[1]) for row in rows}
+            rows = await (await database.execute(statement, {"closings": closings})).fetchall()
+        closed = {row[0]: Closed(settled_at=row[2], number=row[1], medium_id=row[3]) for row in rows}
         return [closed.get(admitted.id) for admitted, _ in items]
 
     async def _close(self, statement: LiteralString, parameters: Mapping[str, object]) -> TupleRow | None:
@@ -135,7 +140,7 @@ class Admission:
         """How this very attempt settled, if it did: a commit may go through although its acknowledgement is lost."""
         row = await self._close(HOW_CLOSED, {"id": admitted.id, "attempt": admitted.attempt})
         if row and row[0] == "succeeded":
-            return Closed(settled_at=row[1], number=row[2])
+            return Closed(settled_at=row[1], number=row[2], medium_id=row[3])
         _log.warning("settle_refused", detection_id=str(admitted.id))
         return None
 

@@ -16,7 +16,7 @@ from gateway.detections.sniffing import Sniffed
 from gateway.errors import ClientGoneError, InvalidBodyError, MissingFileError, RequestError
 from gateway.settings import MEDIA_MODALITIES, MIB
 
-_FIELDS: Final = ("model", "modality", "client_reference", "tag", "tags", "reuse")
+_FIELDS: Final = ("model", "modality", "client_reference", "tag", "tags", "reuse", "store")
 _FIELD_BYTES: Final = 1024
 _IGNORED_BYTES: Final = MIB
 _FILENAME_LENGTH: Final = 255
@@ -91,6 +91,7 @@ class Form:
     client_reference: str | None = None
     tags: list[str] = dataclass_field(default_factory=list)
     reuse: bool = False
+    keep: bool | None = None
     filename: str | None = None
     head: bytes = b""
     sniffed: Sniffed | None = None
@@ -149,11 +150,18 @@ class Form:
             case "tags":
                 self.tags = read_tags([*self.tags, *value.split(",")])
             case "reuse":
-                if value not in ("true", "false"):
-                    raise InvalidBodyError("The field `reuse` must be true or false.")
-                self.reuse = value == "true"
+                self.reuse = read_choice(value, "reuse")
+            case "store":
+                self.keep = read_choice(value, "store")
             case _:
                 return
+
+
+def read_choice(value: str, field: str) -> bool:
+    """Yes or no. Raises InvalidBodyError where it is neither."""
+    if value not in ("true", "false"):
+        raise InvalidBodyError(f"The field `{field}` must be true or false.")
+    return value == "true"
 
 
 def read_label(value: str, field: str, longest: int) -> str:

@@ -40,7 +40,10 @@ LetIn = Callable[[int], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """A medium that came in, and what was asked of it. Whoever holds it must release the medium."""
+    """A medium that came in, and what was asked of it. Whoever holds it must release the medium.
+
+    `keep`: whether it stays in the object store once it is judged; None: as its account wants it.
+    """
 
     media: Media
     modality: Modality
@@ -50,6 +53,7 @@ class Upload:
     client_reference: str | None = None
     tags: tuple[str, ...] = ()
     reuse: bool = False
+    keep: bool | None = None
 
 
 class Intake:
@@ -146,7 +150,7 @@ class Intake:
             await form.writer.spool(chunk)
 
     async def accept(self, data: bytes, *, modality: Modality, filename: str, model: str | None) -> Upload:
-        """Take a medium that is in memory already.
+        """Take a medium that is in memory already: a frame of a camera, of which an account keeps none.
 
         Raises:
             RequestError: It is empty, too large or of another kind.
@@ -160,6 +164,7 @@ class Intake:
             fixed_modality=True,
             model=model,
             filename=filename,
+            keep=False,
             head=data[:SNIFFED_BYTES],
         )
         if data and not form.writer.keep(data):
@@ -188,6 +193,7 @@ class Intake:
             client_reference=form.client_reference,
             tags=tuple(form.tags),
             reuse=form.reuse,
+            keep=form.keep,
         )
 
     def _limit(self, modality: Modality | None) -> int:

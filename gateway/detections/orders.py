@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -27,9 +27,13 @@ from gateway.errors import (
     MissingScopeError,
     ModelNotAllowedError,
     QuotaExceededError,
+    StorageFullError,
 )
 from gateway.limits.allowance import Allowance, read_allowance
 from gateway.limits.refusals import KEY_BYTES, KEY_QUOTA
+
+KEEPING_S: Final = 60.0
+"""How long putting a medium into the store may take; its detection may be settled for so much longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +57,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted:
-    """A detection that is running and charged."""
+    """A detection that is running and charged; `reserved_id` is the medium for which there is room where it is kept."""
 
     order: Order
     id: UUID
@@ -62,6 +66,7 @@ class Admitted:
     account_id: UUID
     key_id: UUID | None
     allowance: Allowance
+    reserved_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +80,11 @@ class Replayed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """Why a detection was not admitted. Nothing was charged."""
+    """Why a detection was not admitted. Nothing was charged. No account: nobody is known."""
 
     error: GatewayError
     allowance: Allowance | None = None
+    account_id: UUID | None = None
 
 
 def refunded(admitted: Admitted) -> Allowance:
@@ -120,11 +126,18 @@ def order_document(order: Order, attempt: UUID, lifetime_s: float) -> dict[str, 
         "lifetime_s": lifetime_s,
         "idempotency_key": order.idempotency_key,
         "fingerprint": order.fingerprint.hex() if order.fingerprint else None,
+        "keep": upload.keep,
+        "keeping_s": KEEPING_S,
     }
 
 
-def closing_document(detection_id: UUID, attempt: UUID, answer: BentoAnswer) -> dict[str, Any]:
-    """What the statement that settles takes; the Bento's answer goes in as the text it came as."""
+def closing_document(
+    detection_id: UUID, attempt: UUID, answer: BentoAnswer, *, medium_id: UUID | None = None
+) -> dict[str, Any]:
+    """What the statement that settles takes; the Bento's answer goes in as the text it came as.
+
+    `medium_id` is the reserved medium that lies in the store by now.
+    """
     detection = answer.detection
     return {
         "id": detection_id,
@@ -135,6 +148,7 @@ def closing_document(detection_id: UUID, attempt: UUID, answer: BentoAnswer) -> 
         "version": detection.version,
         "answer": msgspec.Raw(answer.document),
         "thumbnail": answer.thumbnail,
+        "medium_id": medium_id,
     }
 
 
@@ -153,10 +167,12 @@ def read_admission(order: Order, attempt: UUID, row: TupleRow) -> Admitted | Rep
             account_id=account_id,
             key_id=key_id,
             allowance=allowance,
+            reserved_id=row[23],
         )
     if outcome == "replay":
         return Replayed(id=detection_id, account_id=account_id, allowance=allowance)
-    return Refused(error=refusal_of(outcome, order.upload.modality, allowance), allowance=allowance)
+    refusal = refusal_of(outcome, order.upload.modality, allowance)
+    return Refused(error=refusal, allowance=allowance, account_id=account_id)
 
 
 def refusal_of(outcome: str, modality: Modality, allowance: Allowance) -> GatewayError:
@@ -178,5 +194,6 @@ def refusal_of(outcome: str, modality: Modality, allowance: Allowance) -> Gatewa
         "concurrent": ConcurrencyExceededError(retry_after_s=1),
         "burst": BurstExceededError(retry_after_s=burst.seconds_to_slot if burst else 1),
         "key_burst": BurstExceededError(retry_after_s=burst.seconds_to_slot if burst else 1),
+        "storage": StorageFullError(),
     }
     return errors[outcome]

@@ -133,5 +133,6 @@ def _fingerprint(request: Request[Any, Any, Any], upload: Upload) -> bytes:
         upload.client_reference,
         upload.tags,
         upload.reuse,
+        *(() if upload.keep is None else (upload.keep,)),
     )
     return hashlib.sha256(msgspec.json.encode(parts)).digest()

@@ -18,7 +18,7 @@ from bentos.contract import (
     VideoEvidence,
 )
 
-Status = Literal["running", "succeeded", "failed"]
+Status = Literal["queued", "running", "succeeded", "failed"]
 Rating = Literal["real", "fake", "unsure"]
 
 
@@ -45,7 +45,7 @@ class DetectionSummary(Schema, frozen=True):
     """A detection in a list. What only a verdict has is null while it runs and where it failed.
 
     `sha256` is the digest of the medium. `key_id` is null for a call with an access token. `cached_from` names the
-    earlier detection whose verdict this one repeats.
+    earlier detection whose verdict this one repeats. `medium_id` is the medium where it is kept.
     """
 
     id: UUID
@@ -69,6 +69,7 @@ class DetectionSummary(Schema, frozen=True):
     cached_from: UUID | None
     feedback: Feedback | None = None
     deleted_at: datetime | None = None
+    medium_id: UUID | None = None
 
 
 class DetectionView(DetectionSummary, frozen=True):

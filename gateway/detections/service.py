@@ -18,15 +18,22 @@ from gateway.detections.admission import Admission
 from gateway.detections.client import BentoAnswer, BentoClient
 from gateway.detections.intake import Upload
 from gateway.detections.media import MediaStore
-from gateway.detections.orders import Admitted, Order, Refused, Replayed
+from gateway.detections.orders import KEEPING_S, Admitted, Order, Refused, Replayed
 from gateway.detections.reuse import Reuse
 from gateway.detections.schemas import DetectionSummary, DetectionView, view_of_answer
-from gateway.errors import DatabaseUnavailableError, DeadlineExceededError, FailureError, GatewayError
+from gateway.errors import (
+    DatabaseUnavailableError,
+    DeadlineExceededError,
+    FailureError,
+    GatewayError,
+    StorageFullError,
+)
 from gateway.history.service import History
 from gateway.keys.last_use import LastUse
 from gateway.limits.allowance import Allowance
 from gateway.metrics import Metrics
 from gateway.settings import MEDIA_MODALITIES, GatewaySettings
+from gateway.storage.keeping import Keeping
 
 GRACE_S: Final = 15.0
 """How long after its deadline a detection may still be settled; then the sweep takes it."""
@@ -63,6 +70,7 @@ class Detections:
         store: MediaStore,
         history: History,
         reuse: Reuse,
+        keeping: Keeping,
         last_use: LastUse,
         metrics: Metrics,
         settings: GatewaySettings,
@@ -72,6 +80,7 @@ class Detections:
         self._store = store
         self._history = history
         self._reuse = reuse
+        self._keeping = keeping
         self._last_use = last_use
         self._metrics = metrics
         self._settings = settings
@@ -127,6 +136,9 @@ class Detections:
         lifetime_s = self._settings.deadline(order.upload.modality) + GRACE_S
         admission = await self._admission.admit(order, lifetime_s=lifetime_s)
         match admission:
+            case Refused(error=StorageFullError(), allowance=allowance, account_id=UUID() as account_id):
+                refusal = await self._keeping.refusal(account_id, order.upload.media.size)
+                return Outcome(error=refusal, allowance=allowance)
             case Refused(error=error, allowance=allowance):
                 return Outcome(error=error, allowance=allowance)
             case Replayed():
@@ -168,7 +180,14 @@ class Detections:
         self, upload: Upload, admitted: Admitted, answer: BentoAnswer, *, cached_from: UUID | None = None
     ) -> Outcome:
         try:
+            if admitted.reserved_id is not None:
+                await self._keeping.put(admitted.reserved_id, upload.media)
             closed = await self._admission.settle(admitted, answer)
+        except GatewayError as error:
+            return await self._fail(admitted, error)
+        except asyncio.CancelledError:
+            await self._fail(admitted, FailureError("The service was stopped.", code="interrupted"))
+            raise
         except psycopg.OperationalError:
             raise
         except Exception:  # noqa: BLE001 - An answer that cannot be kept is none; it is logged with its traceback.
@@ -197,6 +216,7 @@ class Detections:
             tags=upload.tags,
             key_id=admitted.key_id,
             cached_from=cached_from,
+            medium_id=closed.medium_id,
         )
         view = view_of_answer(detection, summary)
         return Outcome(view=view, number=closed.number, allowance=admitted.allowance)
@@ -214,4 +234,4 @@ def _as_first_answered(view: DetectionView, upload: Upload) -> DetectionView:
 
 def longest_life_s(settings: GatewaySettings) -> float:
     """Seconds after which no upload can still be in use: the longest sending and judging together."""
-    return settings.upload_timeout_s + max(settings.deadline(one) for one in MEDIA_MODALITIES) + 2 * GRACE_S
+    return settings.upload_timeout_s + max(settings.deadline(one) for one in MEDIA_MODALITIES) + 2 * GRACE_S + KEEPING_S

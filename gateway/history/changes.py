@@ -7,7 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.db.tables import DetectionRow, table_of
@@ -17,7 +17,14 @@ from gateway.history.counts import Counted, recount
 from gateway.history.schemas import DetectionUpdate, NewFeedback
 
 _DETECTIONS = table_of(DetectionRow)
-_RUNNING: Final = "running"
+_UNSETTLED: Final = ("queued", "running")
+_DISCARD: Final = text("""
+    SELECT discard_media(ARRAY[d.medium_id], 'owner') FROM detections d
+    WHERE d.id = :id AND d.medium_id IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM detections o WHERE o.medium_id = d.medium_id AND o.id <> d.id AND o.deleted_at IS NULL
+    )
+""")
+"""The medium of a detection goes with it, unless another one has it too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +49,17 @@ class Changes:
         self._engine = engine
 
     async def delete(self, account_id: UUID, detection_id: UUID) -> None:
-        """Put a detection into the bin; one that is there stays there.
+        """Put a detection into the bin; one that is there stays there. What was kept of its medium goes for good.
 
         Raises:
             NotFoundError: The account has none with this id.
-            ConflictError: It is still running.
+            ConflictError: It is still running, or waits to.
         """
         async with self._hold(account_id, detection_id, even_deleted=True) as held:
-            if held.status == _RUNNING:
+            if held.status in _UNSETTLED:
                 raise ConflictError("The detection is still running.", code="detection_running")
             if not held.counted.deleted:
+                await held.connection.execute(_DISCARD, {"id": detection_id})
                 await held.change({"deleted_at": func.now()}, deleted=True)
 
     async def restore(self, account_id: UUID, detection_id: UUID) -> None:

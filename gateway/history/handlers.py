@@ -115,7 +115,10 @@ async def read_thumbnail(
     responses=_OF_ONE | {409: _PROBLEMS[409]},
 )
 async def delete_detection(request: Call, changes: NamedDependency[Changes], detection_id: DetectionId) -> None:
-    """Put a detection into the bin: it leaves lists and counts, but what it was charged stays charged."""
+    """Put a detection into the bin: it leaves lists and counts, but what it was charged stays charged.
+
+    Its file, where it was kept, is deleted for good at once; the rest is when it has been in the bin for long enough.
+    """
     await changes.delete(request.user.account_id, detection_id)
 
 
@@ -129,7 +132,7 @@ async def delete_detection(request: Call, changes: NamedDependency[Changes], det
 async def restore_detection(
     request: Call, changes: NamedDependency[Changes], history: NamedDependency[History], detection_id: DetectionId
 ) -> DetectionView:
-    """Take a detection out of the bin."""
+    """Take a detection out of the bin, without the file that was deleted with it."""
     await changes.restore(request.user.account_id, detection_id)
     return await history.one(request.user.account_id, detection_id)
 

@@ -16,11 +16,12 @@ from gateway.detections.schemas import (
 
 SUMMARY_COLUMNS: Final[LiteralString] = """id, status, modality, filename, media_type, size_bytes, created_at,
     settled_at, verdict, p_fake, model, version, error_code, error_message, media_digest, client_reference, tags,
-    key_id, cached_from, feedback, feedback_note, feedback_at, deleted_at"""
+    key_id, cached_from, feedback, feedback_note, feedback_at, deleted_at,
+    CASE WHEN status = 'succeeded' THEN medium_id END"""
 VIEW_COLUMNS: Final[LiteralString] = f"{SUMMARY_COLUMNS}, number, answer::text"
 ID: Final = 0
-NUMBER: Final = 23
-_ANSWER_TEXT: Final = 24
+NUMBER: Final = 24
+_ANSWER_TEXT: Final = 25
 
 _ANSWER = msgspec.json.Decoder(Detection)
 
@@ -50,6 +51,7 @@ def read_summary(row: tuple[Any, ...]) -> DetectionSummary:
         cached_from=row[18],
         feedback=Feedback(label=row[19], note=row[20], at=row[21]) if row[19] else None,
         deleted_at=row[22],
+        medium_id=row[23],
     )
 
 

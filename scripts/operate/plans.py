@@ -35,11 +35,12 @@ def list_plans(
         for one in plans:
             print(json.dumps(msgspec.to_builtins(one)))
         return
-    table = Table("name", "title", "a day", "bytes a day", "burst", "at once", "users", box=None, pad_edge=False)
+    columns = ("name", "title", "a day", "bytes a day", "burst", "at once", "storage", "users")
+    table = Table(*columns, box=None, pad_edge=False)
     for one in plans:
         burst = "-" if one.burst_limit is None else f"{one.burst_limit} in {one.burst_period_s} s"
         limits = (_or_none(one.daily_limit), _or_none(one.daily_bytes), burst, _or_none(one.concurrent_limit))
-        table.add_row(one.name, one.title, *limits, str(one.accounts))
+        table.add_row(one.name, one.title, *limits, _or_none(one.storage_bytes), str(one.accounts))
     Console(soft_wrap=True).print(table)
 
 
@@ -53,6 +54,7 @@ def set_plan(
     burst_limit: Annotated[int | None, typer.Option(help="Detections within the period. Default: no limit.")] = None,
     burst_period: Annotated[int, typer.Option(help="Seconds of the period.")] = 60,
     concurrent_limit: Annotated[int | None, typer.Option(help="Detections at once. Default: no limit.")] = None,
+    storage_bytes: Annotated[int | None, typer.Option(help="Bytes that a user may keep. Default: no limit.")] = None,
 ) -> None:
     """Make a plan, or put other limits into one: exactly those that are given, and no others."""
     values = {
@@ -62,6 +64,7 @@ def set_plan(
         "burst_limit": burst_limit,
         "burst_period_s": burst_period,
         "concurrent_limit": concurrent_limit,
+        "storage_bytes": storage_bytes,
     }
     try:
         new = msgspec.convert(values | {"name": name}, NewPlan)

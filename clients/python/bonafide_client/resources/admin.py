@@ -32,6 +32,7 @@ class UserChange(TypedDict, total=False):
     burst_limit: int | None
     burst_period_s: int | None
     concurrent_limit: int | None
+    storage_bytes: int | None
 
 
 class PlanLimits(TypedDict, total=False):
@@ -42,6 +43,7 @@ class PlanLimits(TypedDict, total=False):
     burst_limit: int | None
     burst_period_s: int
     concurrent_limit: int | None
+    storage_bytes: int | None
 
 
 class Users(Resource[D]):

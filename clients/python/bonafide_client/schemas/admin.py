@@ -19,6 +19,7 @@ class Limits(Schema, frozen=True):
     burst_limit: int | None
     burst_period_s: int | None
     concurrent_limit: int | None
+    storage_bytes: int | None
 
 
 class User(Schema, frozen=True):
@@ -53,6 +54,7 @@ class Plan(Schema, frozen=True):
     burst_limit: int | None
     burst_period_s: int
     concurrent_limit: int | None
+    storage_bytes: int | None
     accounts: int
     created_at: datetime
 
