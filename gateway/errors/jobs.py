@@ -21,3 +21,10 @@ class UrlNotAllowedError(RequestError):
     """This address is not called from here."""
 
     code = "url_not_allowed"
+
+
+class UrlRefusedError(RequestError):
+    """The address answered with something else than a file."""
+
+    status = 422
+    code = "url_refused"

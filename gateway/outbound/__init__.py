@@ -1,0 +1,1 @@
+"""Calls to addresses that callers chose: never into networks that only this platform reaches."""
