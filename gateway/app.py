@@ -47,6 +47,7 @@ from gateway.rendering import render_error
 from gateway.services import SERVICES, open_services
 from gateway.settings import MIB, GatewaySettings
 from gateway.storage.handlers import storage_routes
+from gateway.uploads.handlers import receive_bytes, signed_upload_routes
 
 
 def create_app() -> Edge:
@@ -87,6 +88,8 @@ def build_app(settings: GatewaySettings) -> Edge:
             compat_passkey_routes,
             upload_routes,
             detection_routes,
+            signed_upload_routes,
+            receive_bytes,
             job_routes,
             live_routes,
             batch_routes,

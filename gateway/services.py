@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from gateway.access.credentials import CredentialReader
 from gateway.access.guard import Guard
@@ -65,6 +66,13 @@ from gateway.storage.keeping import Keeping
 from gateway.storage.objects import open_object_store
 from gateway.storage.service import Storage
 from gateway.storage.shelf import Shelf
+from gateway.uploads.addresses import Signer
+from gateway.uploads.completion import Completion
+from gateway.uploads.receiving import Receiving
+from gateway.uploads.service import Uploads
+
+_ABANDONED_S: Final = 3600
+"""After this long without a byte, what was being written to the object store never will be."""
 
 SERVICES = (
     "reception",
@@ -97,6 +105,9 @@ SERVICES = (
     "later_detections",
     "live",
     "sockets",
+    "uploads",
+    "completion",
+    "receiving",
     "batches",
     "batch_making",
     "models",
@@ -130,6 +141,7 @@ async def open_services(settings: GatewaySettings, metrics: Metrics) -> AsyncGen
         store = MediaStore(settings.spool, memory_limit=settings.memory_limit_bytes, budget=budget)
         intake = Intake(settings, store)
         shelf = Shelf(database.engine, objects, settings)
+        signer = Signer(settings.token_key.get_secret_value(), settings.public_url)
         acceptance = Acceptance(database.engine, models)
         detections = Detections(
             admission=Admission(database.pool),
@@ -184,6 +196,9 @@ async def open_services(settings: GatewaySettings, metrics: Metrics) -> AsyncGen
             "jobs": jobs,
             "job_reception": job_reception,
             "later_detections": LaterDetections(guard, job_reception, jobs),
+            "uploads": Uploads(database.engine, objects, shelf, signer, settings),
+            "completion": Completion(database.engine, objects, shelf, settings),
+            "receiving": Receiving(database.engine, objects, shelf, signer, settings),
             "batches": Batches(database.engine, database.pool, Results(database.pool), Endings()),
             "batch_making": Making(database.engine, shelf, store, settings),
             "batch_reading": BatchReading(store, settings),
@@ -202,6 +217,7 @@ async def open_services(settings: GatewaySettings, metrics: Metrics) -> AsyncGen
             Chore("end the streams of those who may not follow any more", RECHECK_S, live.recheck),
             Chore("sweep abandoned detections", 10, detections.sweep),
             Chore("sweep the spool", 60, lambda: asyncio.to_thread(store.sweep, longest_life_s(settings))),
+            Chore("sweep uploads that broke off", 600, lambda: asyncio.to_thread(objects.sweep_aside, _ABANDONED_S)),
         ]
         try:
             async with listening(hub, connection_string(settings.database_url.get_secret_value())), doing(chores):

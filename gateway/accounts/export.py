@@ -103,6 +103,12 @@ KINDS: Final = (
     ),
     _of_keys("idempotency_key", "idempotency_keys", "key", "key, detection_id, created_at, expires_at"),
     _of_table(
+        "job",
+        "jobs",
+        """id, key_id, batch_id, place, detection_id, medium_id, source_url, model, class, status, attempts, failures,
+        losses, dead, request_id, error_code, error_message, created_at, started_at, ended_at""",
+    ),
+    _of_table(
         "detection",
         "detections",
         """id, number, key_id, status, modality, filename, media_type, size_bytes,

@@ -34,7 +34,9 @@ Document = dict[str, Any]
 TAGS: Final = {
     "Detections": "Judge files, and read back, search, export, correct and rate what was judged.",
     "Storage": "Keep what was judged or not: allowance, retention, download, deletion with proof.",
+    "Jobs": "Hand a medium over, follow how far it is, and fetch its verdict.",
     "Batches": "Hand many media over at once, and fetch what has become of them.",
+    "Uploads": "Send large files to signed addresses, in one piece or in parts that can be resumed.",
     "Models": "Which models judge, and how good they are.",
     "Usage": "What was used of the limits, and what is left.",
     "Statistics": "Detections counted over time.",

@@ -22,6 +22,7 @@ from bonafide_client.resources.account import AccountResource
 from bonafide_client.resources.admin import Admin
 from bonafide_client.resources.auth import Auth, refresh_call
 from bonafide_client.resources.detections import Detections
+from bonafide_client.resources.jobs import Jobs
 from bonafide_client.resources.keys import Keys
 from bonafide_client.resources.models import Models
 from bonafide_client.retrying import Retries, Timeouts
@@ -57,6 +58,11 @@ class Surface(Resource[D]):
     def detections(self) -> Detections[D]:
         """Judge media, and read back what was judged."""
         return Detections(self.driver)
+
+    @cached_property
+    def jobs(self) -> Jobs[D]:
+        """Hand media over, and see what becomes of them."""
+        return Jobs(self.driver)
 
     @cached_property
     def keys(self) -> Keys[D]:

@@ -9,7 +9,7 @@ from bonafide_client.schemas.evidence import Evidence
 
 Modality = Literal["image", "video", "audio", "text"]
 Verdict = Literal["REAL", "FAKE", "UNCERTAIN"]
-Status = Literal["running", "succeeded", "failed"]
+Status = Literal["queued", "running", "succeeded", "failed"]
 Rating = Literal["real", "fake", "unsure"]
 
 

@@ -1,0 +1,67 @@
+"""Jobs: media that were handed over."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from bonafide_client.schemas import Schema
+from bonafide_client.schemas.detections import Detection, DetectionFailure, Modality, Verdict
+
+JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+JobPriority = Literal["interactive", "api", "batch"]
+
+
+class JobProgress(Schema, frozen=True):
+    """How far a job is: `done` of `total` frames or seconds; times in seconds, `remaining_s` is an estimate."""
+
+    done: float
+    total: float
+    unit: Literal["frames", "seconds"]
+    elapsed_s: float
+    remaining_s: float | None = None
+
+
+class JobSummary(Schema, frozen=True):
+    """A job in a list.
+
+    `attempts` counts how often a worker began it. `run_at` is when a job that failed is tried again. `dead`: it failed
+    for good although another try might succeed. `upload_id` is None for a job by address, and once its medium is gone.
+    """
+
+    id: UUID
+    status: JobStatus
+    priority: JobPriority
+    detection_id: UUID
+    batch_id: UUID | None
+    upload_id: UUID | None
+    source_url: str | None
+    modality: Modality
+    filename: str
+    size_bytes: int
+    client_reference: str | None
+    tags: tuple[str, ...]
+    verdict: Verdict | None
+    p_fake: float | None
+    attempts: int
+    dead: bool
+    error: DetectionFailure | None
+    progress: JobProgress | None
+    created_at: datetime
+    run_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.status in {"succeeded", "failed", "cancelled"}
+
+
+class Job(JobSummary, frozen=True):
+    """A job with its verdict where it has one.
+
+    `position` is how many jobs are taken before it, None unless it is queued; beyond 10 000 it is not counted on.
+    """
+
+    position: int | None = None
+    detection: Detection | None = None
