@@ -1,4 +1,4 @@
-"""Clients as a careful program writes them: calls have an idempotency key, and are made again until they are answered."""
+"""Clients as careful programs are: each call has an idempotency key, and is made again until it is answered."""
 
 import asyncio
 import time

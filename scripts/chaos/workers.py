@@ -1,0 +1,135 @@
+"""Kills workers in the middle of jobs, again and again: each job ends once, and goes on soon after its lease."""
+
+import asyncio
+import functools
+import random
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final, LiteralString
+from uuid import UUID
+
+from scripts.chaos.clients import Client, Tally, make_account
+from scripts.chaos.figures import Report
+from scripts.chaos.grounds import Judge, Platform, platform
+from scripts.chaos.hooks import SETTINGS, hooked
+from scripts.chaos.ledger import Books
+from scripts.chaos.waiting import until
+
+TAKEN_UP_S: Final = 2.0
+_BACKLOG: Final = 20
+_BUSY_S: Final = 2.0
+_WITHIN_S: Final = 600.0
+_SEED: Final = 20_262
+
+_HELD: Final[LiteralString] = """
+    SELECT id, attempts, lease_until FROM jobs WHERE status = 'running' AND worker LIKE '%%:' || %s::text
+"""
+_TAKEN: Final[LiteralString] = """
+    SELECT j.id, j.attempts, clock_timestamp() + make_interval(secs => %s) FROM procrastinate_jobs q
+    JOIN jobs j ON j.ticket = q.id WHERE q.status = 'doing' AND j.status = 'queued'
+"""
+_GONE_ON: Final[LiteralString] = """
+    SELECT extract(epoch FROM min(at) - %(lease_until)s)::float8 FROM job_events
+    WHERE job_id = %(id)s AND kind = 'running' AND (data ->> 'attempt')::integer > %(attempts)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Interruption:
+    """A job that a worker had when it was killed: its attempts so far, and the end of its lease."""
+
+    id: UUID
+    attempts: int
+    lease_until: datetime
+
+
+async def kill_workers(
+    folder: Path,
+    judge: Judge,
+    picture: bytes,
+    *,
+    jobs: int,
+    kills: int,
+    workers: int,
+    lease_s: float,
+    say: Callable[[str], None],
+) -> Report:
+    """Hand `jobs` over, kill one of `workers` so many times meanwhile, and look into the books.
+
+    Raises:
+        ChaosError: A part did not start, or jobs stayed open for minutes.
+    """
+    report, tally = Report(run="workers", on=judge.words), Tally()
+    async with AsyncExitStack() as stack:
+        settings = {**SETTINGS, "JOB_LEASE_S": str(lease_s), "WORKER_CONCURRENCY": "2"}
+        place = await stack.enter_async_context(platform(folder, judge, settings=settings))
+        account, books = make_account(place.conninfo), Books(place.conninfo)
+        client = await stack.enter_async_context(Client(place.url, account.key, tally))
+        hook = await stack.enter_async_context(hooked(client))
+        await place.start_workers(workers)
+        say(f"{jobs} jobs, {kills} kills of one of {workers} workers")
+        began = time.monotonic()
+        killer = _Killer(place, books, lease_s)
+        handing = asyncio.create_task(_hand_over(client, picture, jobs, kills, killer))
+        await killer.kill(kills)
+        await handing
+        await books.ended(within_s=300)
+        report.tell("from the first job to the last", f"{time.monotonic() - began:.0f} s")
+        report.tell("workers killed", kills)
+        report.tell("jobs interrupted by that", len(killer.interrupted))
+        report.tell("jobs taken from the queue and not yet begun then", len(killer.unbegun))
+        await books.jobs(report, account.id, list(tally.ids.values()))
+        await books.charges(report, account.id)
+        await books.messages(report, account.id, jobs)
+        await hook.delivered(report, books, account.id, jobs)
+        late_s = [await _gone_on(books, one) for one in (*killer.interrupted, *killer.unbegun)]
+        report.times("begun again, after the end of the lease", late_s)
+        if late_s:
+            report.below("longest until an interrupted job was begun again, after its lease", max(late_s), TAKEN_UP_S)
+    return report
+
+
+async def _gone_on(books: Books, one: Interruption) -> float:
+    """Seconds between the end of the lease and the next attempt."""
+    parameters = {"id": one.id, "attempts": one.attempts, "lease_until": one.lease_until}
+    found = (await books.rows(_GONE_ON, parameters))[0][0]
+    return float("inf") if found is None else found
+
+
+class _Killer:
+    """Kills workers and starts others in their place."""
+
+    def __init__(self, place: Platform, books: Books, lease_s: float) -> None:
+        self._place = place
+        self._books = books
+        self._lease_s = lease_s
+        self._chance = random.Random(_SEED)  # noqa: S311 - Whose end it is.
+        self.killed = 0
+        self.interrupted: list[Interruption] = []
+        self.unbegun: list[Interruption] = []
+
+    async def has_killed(self, kills: float) -> bool:
+        """Whether so many have been killed."""
+        return self.killed >= kills
+
+    async def kill(self, kills: int) -> None:
+        """Kill one after the other, each in the middle of a job where it gets one within a moment."""
+        for _ in range(kills):
+            pid = self._chance.choice(list(self._place.workers))
+            await until(functools.partial(self._books.rows, _HELD, (pid,)), within_s=_BUSY_S)
+            await self._place.kill_worker(pid)
+            self._place.start_worker()
+            self.killed += 1
+            self.interrupted += [Interruption(*row) for row in await self._books.rows(_HELD, (pid,))]
+            self.unbegun += [Interruption(*row) for row in await self._books.rows(_TAKEN, (self._lease_s,))]
+
+
+async def _hand_over(client: Client, picture: bytes, jobs: int, kills: int, killer: _Killer) -> None:
+    """Hand over as many as the kills have come, and a few more, so that work is left until the last of them."""
+    for number in range(jobs):
+        await until(functools.partial(killer.has_killed, (number - _BACKLOG) * kills / jobs), within_s=_WITHIN_S)
+        await client.hand_over(picture, f"job-{number}")
