@@ -38,6 +38,12 @@ class StorageUnavailableError(UnavailableError):
     code = "storage_unavailable"
 
 
+class UrlUnreachableError(UnavailableError):
+    """The address could not be fetched right now."""
+
+    code = "url_unreachable"
+
+
 class OverloadedError(UnavailableError):
     """Too many requests are waiting; try again shortly."""
 
