@@ -1,5 +1,6 @@
 """The frames of a video's stream: lists them by their packets, which costs little, and decodes what is needed."""
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -147,11 +148,9 @@ def _list_from(
 
 
 def _seek(container: InputContainer, stream: VideoStream, moment: int) -> None:
-    try:
+    """Go to the last keyframe at or before a moment; where a file has no marks to go by, stay somewhere before."""
+    with contextlib.suppress(FFmpegError):
         container.seek(moment, stream=stream)
-    except FFmpegError:
-        # A file without an index cannot always be entered in the middle; from its beginning it takes longer.
-        container.seek(0)
 
 
 @dataclass(frozen=True, slots=True)

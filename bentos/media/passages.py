@@ -30,6 +30,10 @@ LEAST_SHARE: Final = 0.5
 """A window of which less is there than this share, because the sound ends or could not be read, is left out."""
 
 
+class _NoWayInError(Exception):
+    """A file without an index or marks to enter it by."""
+
+
 @dataclass(slots=True)
 class _Clock:
     """The time of the first frame that was decoded, in seconds of the file; None before, or where frames have none."""
@@ -71,13 +75,11 @@ def prepare_passage(medium: bytes | Path, options: PassageOptions) -> PreparedPa
         NoSamplesError: There is no sound in the file.
     """
     started = time.perf_counter()
-    length, loss, clock = options.audio.samples, Loss(), _Clock()
-    begin = options.starts[0]
-    with open_container(medium, formats=AUDIO_FORMATS) as container:
-        stream = audio_stream(container)
-        _seek(container, stream, options.first_s + begin / RATE - RUN_UP_S)
-        blocks = resample(_timed(decode(container, stream, loss), clock))
-        samples = _collect(blocks, clock, options, size=options.starts[-1] + length - begin)
+    length, loss, begin = options.audio.samples, Loss(), options.starts[0]
+    try:
+        samples = _decode(medium, options, loss, enter_s=options.first_s + begin / RATE - RUN_UP_S)
+    except _NoWayInError:
+        samples = _decode(medium, options, loss, enter_s=None)
     starts = tuple(start for start in options.starts if len(samples) - (start - begin) >= length * LEAST_SHARE)
     ends = begin + len(samples)
     return PreparedPassage(
@@ -115,12 +117,21 @@ def _extent(container: InputContainer, stream: AudioStream, options: AudioOption
     return first, last - first
 
 
-def _seek(container: InputContainer, stream: AudioStream, moment_s: float) -> None:
-    try:
-        container.seek(max(0, round(moment_s / (stream.time_base or 1))), stream=stream)
-    except FFmpegError:
-        # A file without an index cannot always be entered in the middle; from its beginning it takes longer.
-        container.seek(0)
+def _decode(medium: bytes | Path, options: PassageOptions, loss: Loss, *, enter_s: float | None) -> Samples:
+    """The samples of a passage, decoded from `enter_s` on or from the beginning of the file.
+
+    Raises:
+        _NoWayInError: The file cannot be entered in the middle; only one that is opened anew starts at its beginning.
+    """
+    clock = _Clock()
+    with open_container(medium, formats=AUDIO_FORMATS) as container:
+        stream = audio_stream(container)
+        if enter_s is not None:
+            try:
+                container.seek(max(0, round(enter_s / (stream.time_base or 1))), stream=stream)
+            except FFmpegError as error:
+                raise _NoWayInError from error
+        return _collect(resample(_timed(decode(container, stream, loss), clock)), clock, options)
 
 
 def _timed(frames: Iterator[AudioFrame], clock: _Clock) -> Iterator[AudioFrame]:
@@ -130,8 +141,9 @@ def _timed(frames: Iterator[AudioFrame], clock: _Clock) -> Iterator[AudioFrame]:
         yield frame
 
 
-def _collect(blocks: Iterator[Samples], clock: _Clock, options: PassageOptions, *, size: int) -> Samples:
-    """The samples of the passage, as many of `size` as there are, finite and within [-1, 1]; stops when it has them."""
+def _collect(blocks: Iterator[Samples], clock: _Clock, options: PassageOptions) -> Samples:
+    """The samples of the passage, as far as they are there, finite and within [-1, 1]; stops when it has them."""
+    size = options.starts[-1] + options.audio.samples - options.starts[0]
     wanted_s = options.first_s + options.starts[0] / RATE
     held = np.zeros(size, np.float32)
     position: int | None = None
