@@ -29,6 +29,7 @@ PROBLEMS: Final = problems(
         403: "The caller is no super_admin, is suspended, or its key lacks the scope `admin`.",
         404: "There is no such thing.",
         409: "This cannot be done as things stand; `code` says why.",
+        410: "What it was about is not there any more.",
     }
 )
 

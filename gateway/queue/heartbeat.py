@@ -6,7 +6,7 @@ import psycopg
 
 from gateway.db.engine import CONNECTING
 
-_FRESH_S: Final = 20
+FRESH_S: Final = 20
 
 
 async def last_worker(conninfo: str) -> int:
@@ -32,7 +32,7 @@ async def is_beating(conninfo: str, *, after: int = 0) -> bool:
         SELECT count(*) FROM procrastinate_workers
         WHERE id > %(after)s AND last_heartbeat > now() - make_interval(secs => %(fresh_s)s)
     """
-    return await _ask(conninfo, query, {"after": after, "fresh_s": _FRESH_S}) > 0
+    return await _ask(conninfo, query, {"after": after, "fresh_s": FRESH_S}) > 0
 
 
 async def _ask(conninfo: str, query: str, parameters: dict[str, int]) -> int:

@@ -1,4 +1,4 @@
-"""`bonafide admin`: users and plans, straight in the database; each change is in the audit log."""
+"""`bonafide admin`: users, plans, jobs and the queue, straight in the database; each change is in the audit log."""
 
 import getpass
 import json
@@ -17,6 +17,7 @@ from gateway.admin.users import UserFilter, Users
 from gateway.audit.service import SYSTEM
 from gateway.db.tables.accounts import DEFAULT_PLAN
 from scripts.operate.database import with_engine
+from scripts.operate.jobs import jobs, queue
 from scripts.operate.plans import plan
 
 EXIT_USAGE: Final = 2
@@ -24,8 +25,12 @@ EXIT_USAGE: Final = 2
 Who = Annotated[str, typer.Argument(help="E-mail, username or id of the user.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 
-admin = typer.Typer(no_args_is_help=True, add_completion=False, help="Users and plans, straight in the database.")
+admin = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Users, plans, jobs and the queue, straight in the database."
+)
 admin.add_typer(plan, name="plan")
+admin.add_typer(jobs, name="jobs")
+admin.add_typer(queue, name="queue")
 
 
 @admin.command("create")
