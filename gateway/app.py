@@ -18,6 +18,7 @@ from litestar.di import NamedDependency, Provide
 from gateway.accounts.handlers import account_routes
 from gateway.accounts.sign_in_handlers import sign_in_routes
 from gateway.admin.handlers import user_routes
+from gateway.admin.job_handlers import managed_job_routes, queue_routes
 from gateway.admin.platform_handlers import plan_routes, task_routes
 from gateway.arrival import Arrival
 from gateway.audit.handlers import audit_routes
@@ -33,6 +34,7 @@ from gateway.detections.handlers import detection_routes
 from gateway.edge import Edge
 from gateway.health import health_routes
 from gateway.history.handlers import stats_routes
+from gateway.jobs.figures import QueueFigures
 from gateway.jobs.handlers import job_routes
 from gateway.keys.handlers import key_routes
 from gateway.limits.handlers import usage_routes
@@ -101,6 +103,8 @@ def build_app(settings: GatewaySettings) -> Edge:
             user_routes,
             plan_routes,
             task_routes,
+            managed_job_routes,
+            queue_routes,
             audit_routes,
             reference_routes,
             read_metrics,
@@ -116,10 +120,13 @@ def build_app(settings: GatewaySettings) -> Edge:
     return Edge(app, arrival=Arrival(settings), metrics=metrics, access_log=settings.access_log)
 
 
-@get("/metrics", media_type=MediaType.TEXT, include_in_schema=False, sync_to_thread=False)
-def read_metrics(metrics: NamedDependency[Metrics]) -> Response[bytes]:
+@get("/metrics", media_type=MediaType.TEXT, include_in_schema=False)
+async def read_metrics(
+    metrics: NamedDependency[Metrics], queue_figures: NamedDependency[QueueFigures]
+) -> Response[bytes]:
     """What is measured, for Prometheus."""
-    return Response(metrics.exposition(), headers={"content-type": CONTENT_TYPE})
+    figures = metrics.exposition() + await queue_figures.exposition()
+    return Response(figures, headers={"content-type": CONTENT_TYPE})
 
 
 def _service(name: str) -> Callable[[State], Any]:

@@ -15,7 +15,9 @@ from gateway.accounts.profiles import Profiles
 from gateway.accounts.recovery import Recovery
 from gateway.accounts.service import Accounts
 from gateway.accounts.sessions import Sessions
+from gateway.admin.jobs import JobAdministration
 from gateway.admin.plans import Plans
+from gateway.admin.queue import QueueControl
 from gateway.admin.queue_tasks import QueueTasks
 from gateway.admin.users import Users
 from gateway.audit.reading import AuditLog
@@ -43,6 +45,7 @@ from gateway.issuers.fetching import open_outside
 from gateway.issuers.service import TrustedIssuers
 from gateway.jobs.acceptance import Acceptance
 from gateway.jobs.ending import Endings
+from gateway.jobs.figures import QueueFigures
 from gateway.jobs.preferring import LaterDetections
 from gateway.jobs.reception import JobReception
 from gateway.jobs.service import Jobs
@@ -99,6 +102,9 @@ SERVICES = (
     "users",
     "plans",
     "queue_tasks",
+    "job_administration",
+    "queue_control",
+    "queue_figures",
     "audit_log",
     "jobs",
     "job_reception",
@@ -192,6 +198,9 @@ async def open_services(settings: GatewaySettings, metrics: Metrics) -> AsyncGen
             "users": Users(database.engine),
             "plans": Plans(database.engine, settings.default_plan),
             "queue_tasks": QueueTasks(database.pool),
+            "job_administration": JobAdministration(database.engine, Endings()),
+            "queue_control": QueueControl(database.engine),
+            "queue_figures": QueueFigures(database.engine),
             "audit_log": AuditLog(database.engine),
             "jobs": jobs,
             "job_reception": job_reception,
