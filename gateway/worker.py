@@ -8,6 +8,8 @@ import argparse
 import asyncio
 import signal
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import psycopg
@@ -24,6 +26,7 @@ from gateway.detections.client import BentoClient, open_bento_client
 from gateway.detections.media import MediaStore, MemoryBudget
 from gateway.jobs.acceptance import Acceptance
 from gateway.jobs.ending import Endings
+from gateway.jobs.fetching import UrlFetching
 from gateway.jobs.judging import Judging
 from gateway.jobs.leases import BEAT_S, Leases
 from gateway.jobs.running import JobRunning, job_task
@@ -32,6 +35,7 @@ from gateway.logs import configure_logs
 from gateway.mail.tasks import Mailer, mail_task
 from gateway.mail.transports import choose_transport
 from gateway.models.service import Models
+from gateway.outbound.client import Outbound, open_outbound
 from gateway.queue.heartbeat import is_beating
 from gateway.queue.runner import Runner, stalled_after_s
 from gateway.queue.tasks import Task
@@ -61,12 +65,37 @@ def mail_tasks(database: Database, settings: GatewaySettings) -> list[Task]:
     ]
 
 
-def compose(database: Database, bentos: BentoClient, shelf: Shelf, settings: GatewaySettings) -> Work:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What a worker works with, open for the life of its process."""
+
+    database: Database
+    bentos: BentoClient
+    objects: ObjectStore
+    outbound: Outbound
+
+
+@asynccontextmanager
+async def open_means(settings: GatewaySettings) -> AsyncGenerator[Means]:
+    """Open what a worker works with."""
+    async with (
+        open_database(settings) as database,
+        open_bento_client(settings) as bentos,
+        open_object_store(settings) as objects,
+        open_outbound(settings) as outbound,
+    ):
+        yield Means(database=database, bentos=bentos, objects=objects, outbound=outbound)
+
+
+def compose(means: Means, settings: GatewaySettings) -> Work:
     """Put a worker together. Each chore bears that another worker does it at the same time."""
+    database, bentos = means.database, means.bentos
+    shelf = Shelf(database.engine, means.objects, settings)
     store = MediaStore(settings.spool, memory_limit=0, budget=MemoryBudget(0))
     endings = Endings()
     leases = Leases(database.pool, lease_s=settings.job_lease_s)
-    judging = Judging(database.pool, shelf, store, bentos, None)
+    fetching = UrlFetching(means.outbound, store, settings) if settings.jobs_from_urls else None
+    judging = Judging(database.pool, shelf, store, bentos, fetching)
     running = JobRunning(database.engine, judging, leases, endings, lease_s=settings.job_lease_s)
     jobs = JobUpkeep(
         database.engine,
@@ -100,6 +129,7 @@ def compose(database: Database, bentos: BentoClient, shelf: Shelf, settings: Gat
         Chore("take up the tasks of dead workers", 10, queue.take_up_stalled),
         Chore("forget finished tasks", 600, queue.forget_finished),
         Chore("remove what has expired", 60, Expiry(database.pool).sweep),
+        *storage_chores(database, means.objects, settings),
     ]
     return Work(tasks=tasks, chores=chores)
 
@@ -120,17 +150,13 @@ async def work(settings: GatewaySettings) -> None:
         await asyncio.to_thread(migrate, settings.database_url.get_secret_value())
     if settings.smtp_url is None and settings.mail_folder is None:
         _log.warning("no_mail_server", advice="Set BONAFIDE_SMTP_URL, or BONAFIDE_MAIL_FOLDER to keep mail as files.")
-    async with (
-        open_database(settings) as database,
-        open_bento_client(settings) as bentos,
-        open_object_store(settings) as objects,
-    ):
-        composed = compose(database, bentos, Shelf(database.engine, objects, settings), settings)
+    async with open_means(settings) as means:
+        composed = compose(means, settings)
         runner = Runner(composed.tasks, settings)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, runner.stop)
-        async with doing([*composed.chores, *storage_chores(database, objects, settings)]):
+        async with doing(composed.chores):
             _log.info("worker_started", tasks=[task.name for task in composed.tasks])
             await runner.run()
     _log.info("worker_stopped")

@@ -234,4 +234,5 @@ def _as_first_answered(view: DetectionView, upload: Upload) -> DetectionView:
 
 def longest_life_s(settings: GatewaySettings) -> float:
     """Seconds after which no upload can still be in use: the longest sending and judging together."""
-    return settings.upload_timeout_s + max(settings.deadline(one) for one in MEDIA_MODALITIES) + 2 * GRACE_S + KEEPING_S
+    judging_s = max(settings.job_deadline_s, *(settings.deadline(one) for one in MEDIA_MODALITIES))
+    return settings.upload_timeout_s + judging_s + 2 * GRACE_S + KEEPING_S

@@ -4,7 +4,11 @@ from dataclasses import dataclass
 from typing import Final, LiteralString, Protocol
 from uuid import UUID
 
-from bentos.contract import Modality
+import msgspec
+import psycopg
+import structlog
+
+from bentos.contract import Modality, Progress
 from gateway.db.engine import Pool
 from gateway.detections.client import BentoAnswer, BentoClient
 from gateway.detections.media import MediaStore, SpooledMedia
@@ -15,6 +19,9 @@ from gateway.storage.shelf import Shelf
 _WEIGH: Final[LiteralString] = """
     SELECT weigh_detection(%(id)s, %(attempt)s, %(size)s, %(digest)s, %(media_type)s, %(filename)s)
 """
+_PROGRESS: Final[LiteralString] = "SELECT progress_job(%s, %s, %s::text::jsonb)"
+
+_log = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +78,16 @@ class Judging:
         """
         media = await self._bring(job)
         try:
-            return await self._bentos.detect(job.modality, media, model=job.model, request_id=job.request_id)
+            if job.modality is Modality.IMAGE:
+                return await self._bentos.detect(job.modality, media, model=job.model, request_id=job.request_id)
+            return await self._bentos.detect(
+                job.modality,
+                media,
+                model=job.model,
+                request_id=job.request_id,
+                long=True,
+                on_progress=ProgressNotes(self._pool, job).note,
+            )
         finally:
             await self._store.release(media)
 
@@ -111,3 +127,24 @@ class Judging:
             row = await (await database.execute(_WEIGH, parameters)).fetchone()
         if row and row[0]:
             raise BytesExceededError(KEY_BYTES) if row[0] == "key_bytes" else BytesExceededError()
+
+
+class ProgressNotes:
+    """Notes how far a job is, for those who look at it or follow it."""
+
+    def __init__(self, pool: Pool, job: JobMedium) -> None:
+        self._pool = pool
+        self._job = job
+        self._done = -1.0
+
+    async def note(self, progress: Progress) -> None:
+        """Note it, where there is news. It is worth less than the work, which goes on where it cannot be noted."""
+        if progress.total <= 0 or (progress.done <= self._done and not progress.scores):
+            return
+        self._done = progress.done
+        document = msgspec.json.encode(progress).decode()
+        try:
+            async with self._pool.connection() as database:
+                await database.execute(_PROGRESS, (self._job.job_id, self._job.attempt, document))
+        except psycopg.OperationalError as error:
+            _log.warning("progress_not_noted", job_id=str(self._job.job_id), reason=str(error))

@@ -2,20 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
 
 from gateway.background import doing
-from gateway.db.engine import open_database
-from gateway.detections.client import open_bento_client
 from gateway.queue.runner import Runner
 from gateway.settings import GatewaySettings
-from gateway.storage.objects import open_object_store
-from gateway.storage.shelf import Shelf
-from gateway.worker import compose
+from gateway.worker import compose, open_means
 from tests.fixtures.gateway import JPEG, Client, eventually
 
 Job = dict[str, Any]
@@ -24,19 +20,16 @@ Job = dict[str, Any]
 @asynccontextmanager
 async def working(settings: GatewaySettings) -> AsyncGenerator[Runner]:
     """A worker as the process runs it, stopped at the end."""
-    async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(open_database(settings))
-        bentos = await stack.enter_async_context(open_bento_client(settings))
-        objects = await stack.enter_async_context(open_object_store(settings))
-        composed = compose(database, bentos, Shelf(database.engine, objects, settings), settings)
+    async with open_means(settings) as means:
+        composed = compose(means, settings)
         runner = Runner(composed.tasks, settings)
-        await stack.enter_async_context(doing(composed.chores))
-        run = asyncio.create_task(runner.run())
-        try:
-            yield runner
-        finally:
-            runner.stop()
-            await asyncio.wait_for(run, 60)
+        async with doing(composed.chores):
+            run = asyncio.create_task(runner.run())
+            try:
+                yield runner
+            finally:
+                runner.stop()
+                await asyncio.wait_for(run, 60)
 
 
 @pytest.fixture
