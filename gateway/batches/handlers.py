@@ -72,7 +72,6 @@ async def create_batch(
     request: Call,
     handed: NamedDependency[Handed],
     batch_making: NamedDependency[Making],
-    batches: NamedDependency[Batches],
     *,
     name: Annotated[BatchName | None, QueryParameter(description="A name, where the body has no place for it.")] = None,
     model: Annotated[ModelName | None, QueryParameter(description="The same for the model to ask.")] = None,
@@ -87,9 +86,8 @@ async def create_batch(
     said = {"name": name, "model": model, "store": store}
     missing = {field: value for field, value in said.items() if getattr(handed.batch, field) is None}
     handed = Handed(batch=msgspec.structs.replace(handed.batch, **missing), archive=handed.archive)
-    batch_id = await batch_making.make(request.user, handed, request_id=request_id_of(request.scope))
-    view = await batches.one(request.user.account_id, batch_id)
-    return Response(view, status_code=202, headers={"location": f"/v1/batches/{batch_id}"})
+    view = await batch_making.make(request.user, handed, request_id=request_id_of(request.scope))
+    return Response(view, status_code=202, headers={"location": f"/v1/batches/{view.id}"})
 
 
 @get("/", summary="List batches", guards=[require(HISTORY_READ)], responses=_OF_LISTS)

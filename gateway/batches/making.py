@@ -19,7 +19,7 @@ from gateway.access.scopes import DETECT, allows
 from gateway.batches.archives import Bounds, Entry, list_entries
 from gateway.batches.queueing import queue_batch
 from gateway.batches.reading import MOST_FAULTS, Handed
-from gateway.batches.schemas import NewBatch, NewItem
+from gateway.batches.schemas import BatchView, ItemCounts, NewBatch, NewItem, VerdictCounts
 from gateway.db.transactions import transaction
 from gateway.detections.forms import read_client_reference, read_tags
 from gateway.detections.media import MediaStore, SpooledMedia
@@ -42,7 +42,7 @@ _UPLOADS: Final = text("""
 _INSERT: Final = text("""
     INSERT INTO batches (account_id, key_id, status, name, total, archive_id, options, request_id)
     VALUES (:account, :key, 'expanding', :name, :total, :archive, CAST(CAST(:options AS text) AS jsonb), :request)
-    RETURNING id
+    RETURNING id, created_at
 """)
 _INSERT_ITEMS: Final = text("""
     INSERT INTO batch_items (batch_id, place, filename, medium_id, source_url, modality, model, client_reference, tags)
@@ -64,8 +64,8 @@ class Making:
         self._from_urls = settings.jobs_from_urls
         self._bounds = Bounds(most_items=settings.batch_max_items, most_bytes=settings.batch_unpacked_max_bytes)
 
-    async def make(self, caller: Caller, handed: Handed, *, request_id: str) -> UUID:
-        """Make a batch, in a transaction of its own or in the one that this task is in; returns its id.
+    async def make(self, caller: Caller, handed: Handed, *, request_id: str) -> BatchView:
+        """Make a batch, in a transaction of its own or in the one that this task is in.
 
         Raises:
             GatewayError: Something of it is at fault, or it does not fit into what the caller may use today. Nothing
@@ -91,7 +91,7 @@ class Making:
                 connection, caller, batch, total=len(entries), archive=medium.id, request_id=request_id
             )
 
-    async def _of_items(self, caller: Caller, batch: NewBatch, items: Sequence[NewItem], request_id: str) -> UUID:
+    async def _of_items(self, caller: Caller, batch: NewBatch, items: Sequence[NewItem], request_id: str) -> BatchView:
         async with transaction(self._engine) as connection:
             wanted = list({item.upload_id for item in items if item.upload_id is not None})
             found = await connection.execute(_UPLOADS, {"account": caller.account_id, "ids": wanted})
@@ -109,10 +109,10 @@ class Making:
                 raise InvalidItemsError(faults)
             size = sum(uploads[item.upload_id].size_bytes for item in items if item.upload_id is not None)
             refuse_over_limit(caller.allowance, size=size, charge=len(items))
-            batch_id = await _insert(connection, caller, batch, total=len(items), request_id=request_id)
+            view = await _insert(connection, caller, batch, total=len(items), request_id=request_id)
             encoded = msgspec.json.encode(documents).decode()
-            await connection.execute(_INSERT_ITEMS, {"batch": batch_id, "items": encoded})
-            return batch_id
+            await connection.execute(_INSERT_ITEMS, {"batch": view.id, "items": encoded})
+            return view
 
     def _document(self, caller: Caller, place: int, item: NewItem, uploads: dict[UUID, Any]) -> dict[str, Any]:
         """An item as its row is made from. Raises GatewayError."""
@@ -170,7 +170,7 @@ async def _insert(
     total: int,
     request_id: str,
     archive: UUID | None = None,
-) -> UUID:
+) -> BatchView:
     """Write a batch and have the worker go on with it."""
     options = {name: value for name in ("model", "store") if (value := getattr(batch, name)) is not None}
     values = {
@@ -182,6 +182,18 @@ async def _insert(
         "options": json.dumps(options),
         "request": request_id,
     }
-    batch_id: UUID = (await connection.execute(_INSERT, values)).scalar_one()
-    await queue_batch(connection, batch_id)
-    return batch_id
+    row = (await connection.execute(_INSERT, values)).one()
+    await queue_batch(connection, row.id)
+    return BatchView(
+        id=row.id,
+        name=batch.name,
+        status="expanding",
+        total=total,
+        error=None,
+        created_at=row.created_at,
+        ended_at=None,
+        counts=ItemCounts(queued=total, running=0, succeeded=0, failed=0, cancelled=0),
+        verdicts=VerdictCounts(real=0, fake=0, uncertain=0),
+        progress=0.0,
+        remaining_s=None,
+    )

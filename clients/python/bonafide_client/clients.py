@@ -21,6 +21,7 @@ from bonafide_client.paging import Page, PageCall
 from bonafide_client.resources.account import AccountResource
 from bonafide_client.resources.admin import Admin
 from bonafide_client.resources.auth import Auth, refresh_call
+from bonafide_client.resources.batches import Batches
 from bonafide_client.resources.detections import Detections
 from bonafide_client.resources.jobs import Jobs
 from bonafide_client.resources.keys import Keys
@@ -63,6 +64,11 @@ class Surface(Resource[D]):
     def jobs(self) -> Jobs[D]:
         """Hand media over, and see what becomes of them."""
         return Jobs(self.driver)
+
+    @cached_property
+    def batches(self) -> Batches[D]:
+        """Many media that were handed over at once."""
+        return Batches(self.driver)
 
     @cached_property
     def keys(self) -> Keys[D]:

@@ -112,6 +112,23 @@ class Upload:
         return f"--{self._boundary}\r\nContent-Disposition: form-data; {rest}\r\n\r\n".encode()
 
 
+class Body(Upload):
+    """A file as the whole body, by its media type."""
+
+    def __init__(self, file: File, *, media_type: str) -> None:  # Nothing stands around the file, as in a form.
+        _, self._source = _understand(file)
+        self._media_type = media_type
+        self._head = self._tail = b""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that describe the file; without a length where that of a stream is not known."""
+        headers = {"content-type": self._media_type}
+        if isinstance(self._source, _Reread):
+            headers["content-length"] = str(self._source.length)
+        return headers
+
+
 def _understand(file: File) -> tuple[str, _Reread | _Stream]:
     """The name that a file has by itself, and how to read it."""
     if isinstance(file, (str, os.PathLike)):
