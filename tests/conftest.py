@@ -6,6 +6,7 @@ pytest_plugins = [
     "tests.fixtures.document",
     "tests.fixtures.gateway",
     "tests.fixtures.identity_provider",
+    "tests.fixtures.kept",
     "tests.fixtures.people",
     "tests.fixtures.postgres",
     "tests.fixtures.site",

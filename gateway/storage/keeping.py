@@ -49,7 +49,7 @@ class Keeping:
                     await self._objects.put_bytes(path, media.data)
                 else:
                     await self._objects.put_file(path, media.path)
-        except TimeoutError as error:
+        except (TimeoutError, OSError) as error:
             raise StorageUnavailableError(retry_after_s=5) from error
 
     async def refusal(self, account_id: UUID, size: int) -> StorageFullError:

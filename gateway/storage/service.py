@@ -67,7 +67,12 @@ _PROOF: Final = ("medium_id", "sha256", "size_bytes", "reason", "stored_at", "de
 _STANDING: Final = text("SELECT keeps_media, retention_days FROM accounts WHERE id = :id FOR NO KEY UPDATE")
 _CHANGE: Final = text("UPDATE accounts SET keeps_media = :keeps_media, retention_days = :retention_days WHERE id = :id")
 _RETAIN: Final = text("SELECT retain_media(:id, :days)")
-_OWNED: Final = text("SELECT 1 FROM media WHERE account_id = :account_id AND id = :id AND state = 'ready'")
+_HOLD: Final = text("""
+    SELECT 1 FROM detections
+    WHERE account_id = :account_id AND medium_id = :id AND status IN ('succeeded', 'failed')
+    ORDER BY id FOR NO KEY UPDATE
+""")
+_OWNED: Final = text("SELECT 1 FROM media WHERE account_id = :account_id AND id = :id AND state = 'ready' FOR UPDATE")
 _DISCARD: Final = text("SELECT discard_media(CAST(:ids AS uuid[]), 'owner')")
 _KEPT: Final = text("""
     SELECT id, size_bytes FROM media
@@ -155,8 +160,10 @@ class Storage:
             ConflictError: A job that has not ended needs it.
         """
         async with transaction(self._engine) as connection:
-            asked = {"account_id": account_id, "id": medium_id}
-            if (await connection.execute(_OWNED, asked)).one_or_none() is None:
+            # Locked, so that of two who delete it one finds it gone; after its detections, as everywhere.
+            owned = {"account_id": account_id, "id": medium_id}
+            await connection.execute(_HOLD, owned)
+            if (await connection.execute(_OWNED, owned)).one_or_none() is None:
                 raise NotFoundError("There is no such medium.")
             if not await _discard(connection, [medium_id]):
                 raise ConflictError("A job that has not ended needs this file; cancel it first.", code="medium_in_use")
