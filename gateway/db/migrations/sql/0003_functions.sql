@@ -367,7 +367,9 @@ DECLARE
     own bigint;
     tickets bigint[];
 BEGIN
-    SELECT place_in_queue INTO first FROM jobs WHERE class = of_class AND status = 'queued' AND ticket IS NOT NULL
+    -- What waits for another try has a place of long ago, which would let newcomers pass all others.
+    SELECT place_in_queue INTO first FROM jobs
+    WHERE class = of_class AND status = 'queued' AND ticket IS NOT NULL AND attempts = 0
     ORDER BY place_in_queue LIMIT 1;
     -- A range over the account, so that no index but its own is in this order: another one is read past all others' jobs.
     SELECT place_in_queue + 1 INTO own FROM jobs
@@ -509,6 +511,27 @@ BEGIN
     FOR one IN
         SELECT j.id FROM jobs j LEFT JOIN procrastinate_jobs q ON q.id = j.ticket AND q.status IN ('todo', 'doing')
         WHERE j.status = 'queued' AND j.run_at < now() - interval '30 seconds' AND q.id IS NULL
+        LIMIT most FOR NO KEY UPDATE OF j SKIP LOCKED
+    LOOP
+        PERFORM requeue_job(one);
+        count := count + 1;
+    END LOOP;
+    RETURN count;
+END $$;
+
+-- Put queued jobs back into the queue whose entry a worker took `after_s` seconds ago and did not begin: it died in
+-- between. Returns how many. Should it live, it finds the job begun already, or begins it and the other one does.
+CREATE FUNCTION reissue_unbegun(after_s float8, most integer) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    one uuid;
+    count integer := 0;
+BEGIN
+    FOR one IN
+        SELECT j.id FROM procrastinate_jobs q
+        JOIN jobs j ON j.id = CASE WHEN q.task_name = 'job' THEN (q.args ->> 'job_id')::uuid END AND j.ticket = q.id
+        WHERE q.status = 'doing' AND q.worker_id IS NOT NULL AND j.status = 'queued' AND (
+            SELECT max(e.at) FROM procrastinate_events e WHERE e.job_id = q.id AND e.type = 'started'
+        ) < now() - make_interval(secs => after_s)
         LIMIT most FOR NO KEY UPDATE OF j SKIP LOCKED
     LOOP
         PERFORM requeue_job(one);
@@ -701,3 +724,4 @@ ALTER FUNCTION end_job SET enable_seqscan = off;
 ALTER FUNCTION retry_job SET enable_seqscan = off;
 ALTER FUNCTION take_back_jobs SET enable_seqscan = off;
 ALTER FUNCTION cancel_job SET enable_seqscan = off;
+ALTER FUNCTION reissue_unbegun SET enable_seqscan = off;
