@@ -122,6 +122,7 @@ class Expanding:
             return False
         work = Work(**{name: getattr(row, name) for name in Work.__slots__})
         if work.status == "cancelled":
+            await self._unpacking.let_go(batch_id)
             return await self._cancelling.step(work.account_id, work.id)
         if work.archive_id is not None and work.unpacked < work.total:
             await self._unpacking.go_on(work, until)
@@ -146,6 +147,7 @@ class Expanding:
     async def _fail(self, batch_id: UUID, error: GatewayError) -> None:
         """End a batch that cannot be gone on with. What has become a job goes on; the rest was not charged."""
         _log.warning("batch_failed", batch_id=str(batch_id), code=error.code)
+        await self._unpacking.let_go(batch_id)
         parameters = {"id": batch_id, "code": error.code, "message": error.message}
         async with transaction(self._engine) as connection:
             row = (await connection.execute(_READ, {"id": batch_id})).one_or_none()

@@ -68,6 +68,7 @@ class Unpacking:
         self._bounds = Bounds(most_items=settings.batch_max_items, most_bytes=settings.batch_unpacked_max_bytes)
         self._largest = max(settings.media_limit(one) for one in MEDIA_MODALITIES)
         self._opened: _Opened | None = None
+        self._busy = asyncio.Lock()
 
     async def go_on(self, work: Work, until: float) -> None:
         """Unpack from the first file on that is no item yet, until this time of the monotonic clock has come.
@@ -76,17 +77,23 @@ class Unpacking:
             ArchiveError: The archive is not what it seemed to be.
             FailureError: The object store does not answer.
         """
-        opened = await self._open(work)
-        for place in range(work.unpacked, len(opened.entries)):
-            if not await self._unpack_one(work, opened, place):
-                _log.info("batch_overtaken", batch_id=str(work.id), place=place)
-                return
-            if time.monotonic() >= until:
-                return
-        await self.close()
+        async with self._busy:
+            opened = await self._open(work)
+            for place in range(work.unpacked, len(opened.entries)):
+                if not await self._unpack_one(work, opened, place):
+                    _log.info("batch_overtaken", batch_id=str(work.id), place=place)
+                    return
+                if time.monotonic() >= until:
+                    return
+            await self._close()
 
-    async def close(self) -> None:
-        """Let go of the archive at hand."""
+    async def let_go(self, batch_id: UUID) -> None:
+        """Let go of the archive of a batch that is not gone on with, if it is at hand."""
+        async with self._busy:
+            if self._opened is not None and self._opened.batch_id == batch_id:
+                await self._close()
+
+    async def _close(self) -> None:
         opened, self._opened = self._opened, None
         if opened is not None:
             await self._store.release(opened.spooled)
@@ -94,7 +101,7 @@ class Unpacking:
     async def _open(self, work: Work) -> _Opened:
         if self._opened is not None and self._opened.batch_id == work.id and self._opened.spooled.path.exists():
             return self._opened
-        await self.close()
+        await self._close()
         if work.archive_id is None:
             raise ArchiveError("The archive is not there any more.", code="archive_gone")
         try:

@@ -147,8 +147,9 @@ async def test_a_repeated_archive_makes_one_batch(
     client: Client, database: Database, gateway_settings: GatewaySettings
 ) -> None:
     headers = ZIP | {"idempotency-key": "once"}
-    first = await made(client, archive(pictures(2)), headers=headers)
-    again = await made(client, archive(pictures(2)), headers=headers)
+    data = archive(pictures(2))
+    first = await made(client, data, headers=headers)
+    again = await made(client, data, headers=headers)
     assert again["id"] == first["id"]
     other = await send(client, archive(pictures(3)), headers=headers)
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_mismatch")
