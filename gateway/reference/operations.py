@@ -243,3 +243,12 @@ class BatchOperation(Operation):
                 "application/zip": OpenAPIMediaType(schema=archive),
             },
         )
+
+
+@dataclass
+class BytesOperation(Operation):
+    """Takes a file as it is."""
+
+    def __post_init__(self) -> None:
+        content = {"application/octet-stream": OpenAPIMediaType(schema=_FILE)}
+        self.request_body = RequestBody(required=True, content=content)

@@ -138,6 +138,10 @@ class ObjectStore:
         except MissingObjectError:
             return
 
+    def sweep_aside(self, older_than_s: float) -> int:  # noqa: ARG002 - A bucket has nothing aside.
+        """Remove what was begun and left for so long; returns how much. Blocks: call it in a thread."""
+        return 0
+
     async def sign_put(self, path: str, expires: timedelta) -> str | None:
         """An address to which anyone may put an object for so long; None where the store knows no such thing."""
         with told():

@@ -7,8 +7,8 @@ import os
 import re
 import shutil
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from io import RawIOBase
@@ -84,9 +84,14 @@ class LocalObjectStore(ObjectStore):
             file.unlink()
             return True
 
-    def new_file(self) -> Path:
-        """A name for a file to be written aside."""
-        return self.aside / uuid4().hex
+    @contextmanager
+    def writing_aside(self) -> Generator[Path]:
+        """A name for a file to be written aside, which is removed in the end if nothing became of it."""
+        file = self.aside / uuid4().hex
+        try:
+            yield file
+        finally:
+            file.unlink(missing_ok=True)
 
     def sweep_aside(self, older_than_s: float) -> int:
         """Remove files aside that nobody wrote to for so long; returns how many. Blocks: call it in a thread."""
@@ -141,16 +146,12 @@ class LocalObjectStore(ObjectStore):
         return summed.digest()
 
     def _write(self, path: str, pieces: Iterable[bytes]) -> None:
-        aside = self.new_file()
-        try:
+        with self.writing_aside() as aside:
             with aside.open("xb", buffering=0) as file:
                 for piece in pieces:
                     write_all(file, piece)
                 os.fsync(file.fileno())
             self._place(path, aside.replace)
-        except BaseException:
-            aside.unlink(missing_ok=True)
-            raise
 
     def _link(self, file: Path, path: str) -> None:
         self._place(path, lambda target: target.hardlink_to(file))
@@ -176,7 +177,7 @@ class LocalObjectStore(ObjectStore):
         return self._folder.joinpath(*parts)
 
 
-def write_all(file: RawIOBase, data: bytes | memoryview) -> None:
+def write_all(file: RawIOBase, data: bytes | bytearray) -> None:
     """Write all of it, however much the system takes at once. Blocks."""
     view = memoryview(data)
     while view:

@@ -30,6 +30,7 @@ class Medium(SQLModel, table=True):
         Index("media_account_id_idx", "account_id", text("id DESC")),
         Index("media_largest_idx", "account_id", text("size_bytes DESC"), postgresql_where=text("kept")),
         Index("media_expires_at_idx", "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
+        Index("media_open_idx", "account_id", postgresql_where=text("state = 'open'")),
         Index("media_deleting_idx", "id", postgresql_where=text("state = 'deleting'")),
         CheckConstraint("state IN ('reserved', 'open', 'ready', 'deleting')", name="media_state_check"),
         CheckConstraint("size_bytes >= 0 AND part_bytes > 0", name="media_size_check"),

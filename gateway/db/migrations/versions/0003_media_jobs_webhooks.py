@@ -63,6 +63,7 @@ def upgrade() -> None:
     op.create_index('media_deleting_idx', 'media', ['id'], unique=False, postgresql_where=sa.text("state = 'deleting'"))
     op.create_index('media_expires_at_idx', 'media', ['expires_at'], unique=False, postgresql_where=sa.text('expires_at IS NOT NULL'))
     op.create_index('media_largest_idx', 'media', ['account_id', sa.text('size_bytes DESC')], unique=False, postgresql_where=sa.text('kept'))
+    op.create_index('media_open_idx', 'media', ['account_id'], unique=False, postgresql_where=sa.text("state = 'open'"))
     op.create_index('media_path_key', 'media', ['path'], unique=True)
     op.create_table('storage_meters',
     sa.Column('account_id', sa.Uuid(), nullable=False),
@@ -86,6 +87,8 @@ def upgrade() -> None:
     sa.Column('enabled', sa.Boolean(), server_default=sa.text('true'), nullable=False),
     sa.Column('disabled_reason', sa.Text(), nullable=True),
     sa.Column('failing_since', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('failures', sa.Integer(), server_default=sa.text('0'), nullable=False),
+    sa.Column('rests_until', sa.DateTime(timezone=True), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.ForeignKeyConstraint(['account_id'], ['accounts.id'], ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('id')
