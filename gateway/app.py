@@ -50,6 +50,7 @@ from gateway.services import SERVICES, open_services
 from gateway.settings import MIB, GatewaySettings
 from gateway.storage.handlers import storage_routes
 from gateway.uploads.handlers import receive_bytes, signed_upload_routes
+from gateway.webhooks.handlers import webhook_routes
 
 
 def create_app() -> Edge:
@@ -96,6 +97,7 @@ def build_app(settings: GatewaySettings) -> Edge:
             live_routes,
             batch_routes,
             storage_routes,
+            webhook_routes,
             stats_routes,
             usage_routes,
             key_routes,

@@ -62,6 +62,7 @@ from gateway.metrics import Metrics
 from gateway.models.service import Models
 from gateway.oidc.entry import Entry
 from gateway.oidc.service import OutsideSignIn
+from gateway.outbound.client import open_outbound
 from gateway.passkeys.service import Passkeys, party_of
 from gateway.passkeys.sign_in import PasskeySignIn
 from gateway.settings import GatewaySettings
@@ -73,6 +74,8 @@ from gateway.uploads.addresses import Signer
 from gateway.uploads.completion import Completion
 from gateway.uploads.receiving import Receiving
 from gateway.uploads.service import Uploads
+from gateway.webhooks.deliveries import DeliveryLog
+from gateway.webhooks.endpoints import Endpoints
 
 _ABANDONED_S: Final = 3600
 """After this long without a byte, what was being written to the object store never will be."""
@@ -116,6 +119,8 @@ SERVICES = (
     "receiving",
     "batches",
     "batch_making",
+    "webhook_endpoints",
+    "webhook_deliveries",
     "models",
     "fitness",
     "metrics",
@@ -135,6 +140,7 @@ async def open_services(settings: GatewaySettings, metrics: Metrics) -> AsyncGen
         open_bento_client(settings) as bentos,
         open_outside() as outside,
         open_object_store(settings) as objects,
+        open_outbound(settings) as outbound,
     ):
         last_use = LastUse(database.pool)
         identities = Identities(database.engine, settings.default_plan)
@@ -171,6 +177,7 @@ async def open_services(settings: GatewaySettings, metrics: Metrics) -> AsyncGen
         job_reception = JobReception(
             intake=intake, store=store, shelf=shelf, acceptance=acceptance, guard=guard, settings=settings
         )
+        webhook_deliveries = DeliveryLog(database.engine)
         services: dict[str, object] = {
             "address_limit": AddressLimit(database.pool, settings.anonymous_burst),
             "idempotency": Idempotency(database.engine, settings.token_key.get_secret_value()),
@@ -211,6 +218,8 @@ async def open_services(settings: GatewaySettings, metrics: Metrics) -> AsyncGen
             "batches": Batches(database.engine, database.pool, Results(database.pool), Endings()),
             "batch_making": Making(database.engine, shelf, store, settings),
             "batch_reading": BatchReading(store, settings),
+            "webhook_endpoints": Endpoints(database.engine, webhook_deliveries, outbound, settings),
+            "webhook_deliveries": webhook_deliveries,
             "live": live,
             "sockets": Sockets(guard, live, [*settings.cors_origins, *settings.origins]),
             "shelf": shelf,

@@ -124,7 +124,6 @@ class GatewaySettings(BaseSettings):
     webhook_failing_days: float = Field(
         3, gt=0, description="Days without a success after which a webhook endpoint is disabled."
     )
-    webhook_retention_days: int = Field(30, ge=2, description="Days for which the log of webhooks is kept.")
     live_streams: int = Field(2000, ge=1, description="Most streams of a process by which jobs are followed live.")
     live_streams_per_account: int = Field(100, ge=1, description="Most of them for one account.")
     live_heartbeat_s: float = Field(15, gt=0, le=300, description="Seconds without an event until a sign of life.")

@@ -20,6 +20,8 @@ _STATEMENTS: Final = tuple(
         ("sign_in_failures", "last_failed_at < now() - interval '7 days'"),
         ("refresh_tokens", "expires_at < now() - interval '30 days'"),
         ("sessions", "expires_at < now() - interval '30 days'"),
+        # With the deliveries of each.
+        ("webhook_messages", "created_at < now() - interval '30 days'"),
     )
 )
 

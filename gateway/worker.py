@@ -45,6 +45,7 @@ from gateway.storage.objects import ObjectStore, open_object_store
 from gateway.storage.retention import Retention
 from gateway.storage.shelf import Shelf
 from gateway.upkeep import Expiry
+from gateway.webhooks.delivering import Courier, delivery_task
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -111,7 +112,8 @@ def compose(means: Means, settings: GatewaySettings) -> Work:
         shelf,
         endings,
     )
-    tasks = [*mail_tasks(database, settings), job_task(running), batch_task(expanding)]
+    courier = Courier(database.engine, means.outbound, settings)
+    tasks = [*mail_tasks(database, settings), job_task(running), batch_task(expanding), delivery_task(courier)]
     queue = Upkeep(
         database.pool,
         tasks,
@@ -120,11 +122,12 @@ def compose(means: Means, settings: GatewaySettings) -> Work:
     )
     chores = [
         Chore("renew the leases of jobs", BEAT_S, leases.beat),
-        Chore("take back the jobs of lost workers", 1, jobs.take_back),
+        Chore("take back the jobs of lost workers", 0.5, jobs.take_back),
         Chore("reissue queue entries of jobs", 30, jobs.reissue),
         Chore("forget ended jobs", 600, jobs.forget),
         Chore("ask the Bentos for their models", 5, models.catalogue),
         Chore("go on with batches", 15, expanding.resume),
+        Chore("deliver what lost its worker", 5, courier.reissue),
         Chore("chain the audit log", 1, Chainer(database.pool).catch_up),
         Chore("take up the tasks of dead workers", 10, queue.take_up_stalled),
         Chore("forget finished tasks", 600, queue.forget_finished),

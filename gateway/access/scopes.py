@@ -15,6 +15,8 @@ MEDIA_WRITE: Final = "media:write"
 """Delete what is kept, and change how long it is."""
 MODELS_READ: Final = "models:read"
 USAGE_READ: Final = "usage:read"
+WEBHOOKS: Final = "webhooks"
+"""Say who is told of what has ended, and read what was told."""
 ACCOUNT: Final = "account"
 """Read and change the account itself: profile, password, passkeys, sessions, export, deletion."""
 KEYS: Final = "keys"
@@ -22,7 +24,16 @@ KEYS: Final = "keys"
 ADMIN: Final = "admin"
 """The admin API; of use only to a super_admin."""
 
-ORDINARY: Final = (*DETECT.values(), HISTORY_READ, HISTORY_WRITE, MEDIA_READ, MEDIA_WRITE, MODELS_READ, USAGE_READ)
+ORDINARY: Final = (
+    *DETECT.values(),
+    HISTORY_READ,
+    HISTORY_WRITE,
+    MEDIA_READ,
+    MEDIA_WRITE,
+    MODELS_READ,
+    USAGE_READ,
+    WEBHOOKS,
+)
 GUARDED: Final = (ACCOUNT, KEYS, ADMIN)
 """What a key has only where it was given by name."""
 ALL: Final = frozenset((EVERYTHING_ORDINARY, *ORDINARY, *GUARDED))

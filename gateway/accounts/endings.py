@@ -9,7 +9,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.accounts.last_admin import spare_last_admin
 from gateway.accounts.sessions import close_sessions
 from gateway.audit.service import Act, Actor, record
-from gateway.db.tables import Account, ApiKey, Identity, OneTimeToken, Passkey, table_of
+from gateway.db.tables import (
+    Account,
+    ApiKey,
+    Identity,
+    OneTimeToken,
+    Passkey,
+    WebhookEndpoint,
+    WebhookMessage,
+    table_of,
+)
 from gateway.errors import NotFoundError
 
 _ACCOUNTS: Final[Any] = table_of(Account)
@@ -31,7 +40,7 @@ async def cut_off(connection: AsyncConnection, account_id: UUID) -> None:
 async def delete_account(connection: AsyncConnection, account_id: UUID, *, actor: Actor) -> None:
     """End an account in the caller's transaction: nothing of it signs in any more, and its names are free.
 
-    What it did stays, under its id; what it had in the object store goes.
+    What it did stays, under its id; what it had in the object store goes, and nobody is told of it any more.
 
     Raises:
         NotFoundError: There is none.
@@ -49,5 +58,7 @@ async def delete_account(connection: AsyncConnection, account_id: UUID, *, actor
         raise NotFoundError("There is no such account.")
     await cut_off(connection, account_id)
     await connection.execute(_DISCARD_ALL, {"id": account_id})
+    for table in (table_of(WebhookEndpoint), table_of(WebhookMessage)):
+        await connection.execute(delete(table).where(table.c.account_id == account_id))
     before = {"email": names.email, "username": names.username}
     await record(connection, Act(actor, "account.delete", "account", str(account_id), before=before))

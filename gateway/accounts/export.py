@@ -135,6 +135,13 @@ KINDS: Final = (
         "medium_id::text",
         "medium_id, encode(digest, 'hex') AS sha256, size_bytes, reason, stored_at, deleted_at",
     ),
+    _of_table(
+        "webhook_endpoint",
+        "webhook_endpoints",
+        """id, url, description, events, enabled, disabled_reason, failing_since, failures, rests_until,
+        former_expires_at, created_at""",
+    ),
+    _of_table("webhook_message", "webhook_messages", "id, event, subject_id, body, created_at"),
     Kind(name="audit_event", page=_AUDIT),
 )
 """In the order in which they are written."""

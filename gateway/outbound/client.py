@@ -64,13 +64,23 @@ class Outbound:
         if target.literal is None:
             self._policy.check(target, await self._resolved(target.host))
 
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str], *, deadline_s: float, most: int) -> Reply:
+    async def post(
+        self,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        deadline_s: float,
+        most: int,
+        https_only: bool = False,
+    ) -> Reply:
         """Send a body and read `most` bytes of the answer.
 
         Raises:
             UrlNotAllowedError: It is not allowed; nothing was sent.
             OutboundError: It could not be called, or did not answer in time.
         """
+        self._target(url, https_only=https_only)
         async with self.opened("POST", url, body=body, headers=headers, deadline_s=deadline_s) as answer:
             beginning = bytearray()
             async for piece in answer.content.iter_chunked(_PIECE):

@@ -37,6 +37,7 @@ TAGS: Final = {
     "Jobs": "Hand a medium over, follow how far it is, and fetch its verdict.",
     "Batches": "Hand many media over at once, and fetch what has become of them.",
     "Uploads": "Send large files to signed addresses, in one piece or in parts that can be resumed.",
+    "Webhooks": "Be told when jobs and batches have ended: endpoints, signatures, and what came of each delivery.",
     "Models": "Which models judge, and how good they are.",
     "Usage": "What was used of the limits, and what is left.",
     "Statistics": "Detections counted over time.",

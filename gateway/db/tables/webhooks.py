@@ -28,7 +28,8 @@ class WebhookEndpoint(SQLModel, table=True):
     """An address of an account that is told of its events.
 
     Secrets are encrypted under the gateway's own. After a rotation the former one signs too, until it expires.
-    `failing_since`: no try has succeeded since. `disabled_reason`: `owner`, `failing`, or `gone`.
+    `failing_since`: no try has succeeded since, `failures` have failed in a row; until `rests_until` nothing is sent.
+    `disabled_reason`: `owner`, `failing`, or `gone`.
     """
 
     __tablename__ = "webhook_endpoints"  # pyright: ignore[reportAssignmentType] - SQLModel takes a plain name too.
@@ -45,6 +46,8 @@ class WebhookEndpoint(SQLModel, table=True):
     enabled: bool = Field(default=True, sa_column_kwargs={"server_default": text("true")})
     disabled_reason: str | None = Field(default=None, sa_type=Text)
     failing_since: datetime | None = Field(default=None, sa_column=timestamp("failing_since"))
+    failures: int = Field(default=0, sa_column_kwargs=_ZERO)
+    rests_until: datetime | None = Field(default=None, sa_column=timestamp("rests_until"))
     created_at: datetime | None = Field(default=None, sa_column=timestamp("created_at", required=True))
 
 

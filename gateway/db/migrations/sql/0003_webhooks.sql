@@ -3,8 +3,8 @@
 -- Put a pending delivery into the queue, for when its next try is due.
 CREATE FUNCTION enqueue_delivery(of_id uuid) RETURNS void LANGUAGE sql AS $$
     UPDATE webhook_deliveries d SET ticket = (procrastinate_defer_jobs_v1(ARRAY[
-        ROW('webhooks', 'deliver_webhook', 0, NULL, NULL, jsonb_build_object('delivery_id', d.id), d.next_try_at)
-            ::procrastinate_job_to_defer_v1
+        ROW('webhooks', 'deliver_webhook', 0, NULL, NULL, jsonb_build_object('delivery_id', d.id, 'endpoint_id', d.endpoint_id),
+            d.next_try_at)::procrastinate_job_to_defer_v1
     ]))[1] WHERE d.id = of_id
 $$;
 
@@ -21,6 +21,8 @@ BEGIN
         SELECT e.id FROM webhook_endpoints e
         WHERE e.account_id = of_account AND e.enabled
             AND CASE WHEN of_endpoint IS NULL THEN of_event = ANY (e.events) ELSE e.id = of_endpoint END
+        -- One that is being removed is waited for and left out, rather than missed by the rows that name it.
+        FOR KEY SHARE
     );
     IF endpoints = '{}' THEN
         RETURN;
@@ -57,4 +59,57 @@ BEGIN
         count := count + 1;
     END LOOP;
     RETURN count;
+END $$;
+
+-- Claim the next try of a delivery for `hold_s` seconds, in which nobody else has it. No row: there is nothing to do now,
+-- for it is not pending or not due, its endpoint or its account takes nothing any more, or the endpoint rests.
+CREATE FUNCTION claim_delivery(of_id uuid, hold_s float8)
+RETURNS TABLE (
+    number integer, tries_before integer, endpoint_id uuid, account_id uuid, url text, secret bytea, former_secret bytea,
+    message_id uuid, event text, body text
+) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    d webhook_deliveries;
+    e webhook_endpoints;
+    active boolean;
+BEGIN
+    SELECT * INTO d FROM webhook_deliveries
+    WHERE id = of_id AND status = 'pending' AND next_try_at <= clock_timestamp() FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    SELECT * INTO e FROM webhook_endpoints WHERE id = d.endpoint_id;
+    active := (SELECT a.status = 'active' FROM accounts a WHERE a.id = e.account_id);
+    IF NOT (e.enabled AND active) THEN
+        UPDATE webhook_deliveries SET status = 'skipped', ended_at = clock_timestamp(), next_try_at = NULL, ticket = NULL
+        WHERE id = of_id;
+        RETURN;
+    END IF;
+    IF e.rests_until > clock_timestamp() THEN
+        -- Spread over as long again, so that not all come at its end.
+        UPDATE webhook_deliveries
+        SET next_try_at = e.rests_until + random() * (e.rests_until - clock_timestamp()) WHERE id = of_id;
+        PERFORM enqueue_delivery(of_id);
+        RETURN;
+    END IF;
+    UPDATE webhook_deliveries SET tries = tries + 1, next_try_at = clock_timestamp() + make_interval(secs => hold_s),
+        ticket = NULL
+    WHERE id = of_id;
+    -- What stands here if the worker dies before it can say more.
+    INSERT INTO webhook_tries (delivery_id, number, at, duration_ms, error)
+    VALUES (of_id, d.tries + 1, clock_timestamp(), 0, 'interrupted');
+    RETURN QUERY SELECT d.tries + 1, d.tries_before, e.id, e.account_id, e.url, e.secret,
+        CASE WHEN e.former_expires_at > clock_timestamp() THEN e.former_secret END, m.id, m.event, m.body
+    FROM webhook_messages m WHERE m.id = d.message_id;
+END $$;
+
+-- Put off the next try of a delivery that is due, without counting one.
+CREATE FUNCTION postpone_delivery(of_id uuid, pause_s float8) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE webhook_deliveries SET next_try_at = clock_timestamp() + make_interval(secs => pause_s)
+    WHERE id = of_id AND status = 'pending' AND next_try_at <= clock_timestamp();
+    IF FOUND THEN
+        PERFORM enqueue_delivery(of_id);
+    END IF;
 END $$;
