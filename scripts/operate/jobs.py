@@ -167,9 +167,8 @@ def _show_queue(ask: Callable[[QueueControl], Coroutine[Any, Any, QueueView]], *
         table.add_row(one.priority, f"{one.queued:,}", f"{one.due:,}", f"{one.oldest_s:,.0f} s")
     console = Console(soft_wrap=True, highlight=False)
     console.print(table)
-    console.print(
-        f"{view.running} run, {view.lapsed} of them without a lease; {view.dead} dead; {view.workers} workers."
-    )
+    lapsed = f", {view.lapsed} of them without a lease" if view.lapsed else ""
+    console.print(f"{view.running} run{lapsed}. {view.dead} are dead. {view.workers} workers.")
     if view.paused:
         console.print(
             f"Paused since {view.paused_at:%Y-%m-%d %H:%M:%S %Z}: {view.reason}", markup=False, style="yellow"

@@ -1,4 +1,4 @@
-"""`client.admin`: users, plans, tasks and the audit log, for super_admins and for keys with the scope `admin`."""
+"""`client.admin`: users, plans, tasks, jobs and the audit log, for super_admins and for keys with the scope `admin`."""
 
 from datetime import datetime
 from functools import cached_property
@@ -9,6 +9,7 @@ from bonafide_client.answers import Answer, read_nothing, reader_of
 from bonafide_client.calls import Call, fresh_key, path_of, query_of
 from bonafide_client.operations import D, Listing, Operation, Resource
 from bonafide_client.paging import Page, PageCall
+from bonafide_client.resources.admin_jobs import ManagedJobs, Queue
 from bonafide_client.schemas.admin import AuditEvent, Plan, PlanList, Role, Task, TaskStatus, User, UserStatus
 from bonafide_client.schemas.keys import Key
 
@@ -178,6 +179,16 @@ class Admin(Resource[D]):
     def tasks(self) -> Tasks[D]:
         """What workers are to do, do and did."""
         return Tasks(self.driver)
+
+    @cached_property
+    def jobs(self) -> ManagedJobs[D]:
+        """Jobs of all accounts."""
+        return ManagedJobs(self.driver)
+
+    @cached_property
+    def queue(self) -> Queue[D]:
+        """The queue of jobs as a whole."""
+        return Queue(self.driver)
 
     @Listing
     def audit(
