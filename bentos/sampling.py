@@ -84,7 +84,8 @@ def pick_stretches(seconds: float, *, most: int) -> tuple[Stretch, ...]:
 
     A video for which that would be more is divided into `most` equal parts instead of half minutes.
     """
-    count = max(1, min(most, math.ceil(seconds / STRETCH_EVERY_S)))
+    # Rounded, so that a last digit of the division does not add a stretch.
+    count = max(1, min(most, math.ceil(round(seconds / STRETCH_EVERY_S, 6))))
     part = seconds / count
     length = min(part, STRETCH_S)
     starts = [part * number + (part - length) / 2 for number in range(count)]

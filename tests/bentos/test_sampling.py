@@ -1,8 +1,18 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bentos.sampling import FrameIndex, pick_frames, pick_windows
+from bentos.sampling import (
+    PASSAGE_S,
+    RATE,
+    FrameIndex,
+    group_windows,
+    pick_frames,
+    pick_stretches,
+    pick_windows,
+)
 
 
 def times(index: FrameIndex, count: int) -> list[int]:
@@ -85,3 +95,31 @@ def test_every_sample_is_in_a_window(total: int, samples: int, data: st.DataObje
 def test_the_bound_holds(most: int) -> None:
     starts, _ = pick_windows(10_000, samples=40, hop=10, most=most)
     assert len(starts) == len(set(starts)) == most
+
+
+@pytest.mark.parametrize(("seconds", "count"), [(5, 1), (60, 2), (900.0000000000001, 30), (7200, 240), (14_400, 240)])
+def test_a_long_video_is_looked_at_every_half_minute_up_to_the_bound(seconds: float, count: int) -> None:
+    stretches = pick_stretches(seconds, most=240)
+    assert len(stretches) == count
+    assert all(stretch.end_s - stretch.start_s == pytest.approx(min(10, seconds)) for stretch in stretches)
+    gaps = [after.start_s - before.end_s for before, after in pairwise(stretches)]
+    assert max(gaps, default=0) - min(gaps, default=0) < 1e-6
+    # As much is left before the first as after the last.
+    assert stretches[0].start_s == pytest.approx(seconds - stretches[-1].end_s, abs=1e-6)
+
+
+@given(st.floats(0.01, 1e6), st.integers(1, 500))
+def test_stretches_lie_inside_the_video_and_never_overlap(seconds: float, most: int) -> None:
+    stretches = pick_stretches(seconds, most=most)
+    assert 1 <= len(stretches) <= most
+    assert stretches[0].start_s >= 0
+    assert stretches[-1].end_s <= seconds * (1 + 1e-9)
+    assert all(before.end_s <= after.start_s + 1e-6 for before, after in pairwise(stretches))
+
+
+def test_windows_are_divided_into_passages_without_losing_any() -> None:
+    starts = range(0, 1000 * RATE, 7 * RATE)
+    passages = group_windows(starts)
+    assert [start for passage in passages for start in passage] == list(starts)
+    assert all(passage[-1] - passage[0] < PASSAGE_S * RATE for passage in passages)
+    assert group_windows([0, 900 * RATE]) == ((0,), (900 * RATE,))

@@ -3,12 +3,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bentos.scoring import score_audio, score_frames, score_image, score_video, stack_tracks
+from bentos.scoring import score_audio, score_frames, score_image, score_stretches, score_video, stack_tracks
 
 scores = st.lists(st.floats(0, 1, width=32), min_size=1, max_size=60)
 
 
-rules = pytest.mark.parametrize("rule", [score_image, score_video, score_audio, score_frames])
+rules = pytest.mark.parametrize("rule", [score_image, score_video, score_audio, score_frames, score_stretches])
 
 
 @rules
@@ -75,3 +75,8 @@ def test_tracks_are_padded_and_masked():
 def test_a_track_the_head_cannot_take_is_refused(track_of_crops):
     with pytest.raises(ValueError, match="takes 1 to 3"):
         stack_tracks(np.zeros((4, 2), np.float32), [track_of_crops], frames=3)
+
+
+def test_a_scene_of_a_tenth_decides_about_a_long_video_and_one_outlier_does_not() -> None:
+    assert score_stretches([0.1] * 216 + [0.9] * 24) == pytest.approx(0.9)
+    assert score_stretches([0.1] * 239 + [0.99]) < 0.2

@@ -3,122 +3,23 @@
 import asyncio
 import io
 import json
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
-from pathlib import Path
 
 import aiohttp
 import msgspec
 import pytest
-import uvicorn
-from pydantic import SecretStr
 
 from bentos.contract import (
     Detection,
     ErrorBody,
-    ImageEvidence,
-    Modality,
-    ModelList,
     Reference,
-    Thresholds,
-    Timings,
-    Verdict,
     mint_reference,
 )
-from bentos.deadline import Deadline
 from bentos.errors import DetectionError, InferenceUnavailableError, UnreadableMediaError
-from bentos.http.app import DetectionApp
-from bentos.http.auth import TokenMiddleware
 from bentos.http.calls import Call
-from bentos.settings import BentoSettings
+from tests.fixtures.surface import KEY, TOKEN, failing, verdict_on
 
-TOKEN = "t" * 40
-KEY = "r" * 40
 MIB = 1024 * 1024
-
-
-def verdict_on(call: Call) -> Detection:
-    """A verdict that says how large the medium was."""
-    size = len(call.medium) if isinstance(call.medium, bytes) else call.medium.stat().st_size
-    return Detection(
-        modality=Modality.IMAGE,
-        verdict=Verdict.REAL,
-        p_fake=0.25,
-        confidence=75.0,
-        reasons=(),
-        partial=False,
-        unscored=(),
-        model=call.model or "default",
-        version=1,
-        digest="sha256:00",
-        thresholds=Thresholds(low=0.4, high=0.6),
-        evidence=ImageEvidence(width=size, height=1, format="JPEG", faces_found=0, faces=()),
-        timings=Timings(queue_ms=1, decode_ms=1, faces_ms=1, inference_ms=1, total_ms=4),
-    )
-
-
-class Scripted:
-    """A detector that runs `script` for every call."""
-
-    def __init__(self) -> None:
-        self.script: Callable[[Call], Awaitable[Detection]] = self.answer
-        self.cancelled = asyncio.Event()
-        self.entered = asyncio.Event()
-
-    async def answer(self, call: Call) -> Detection:
-        return verdict_on(call)
-
-    async def wait(self, call: Call) -> Detection:
-        self.entered.set()
-        try:
-            await asyncio.sleep(30)
-        except asyncio.CancelledError:
-            self.cancelled.set()
-            raise
-        return verdict_on(call)
-
-    async def detect(self, call: Call) -> Detection:
-        return await self.script(call)
-
-    async def list_models(self, _: Deadline) -> ModelList:
-        return ModelList(models=())
-
-
-def failing(error: Exception) -> Callable[[Call], Awaitable[Detection]]:
-    async def script(_: Call) -> Detection:
-        raise error
-
-    return script
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> BentoSettings:
-    return BentoSettings(
-        bento_token=SecretStr(TOKEN),
-        reference_key=SecretStr(KEY),
-        spool=tmp_path,
-        image_max_bytes=2 * MIB,
-        bento_max_calls=80,
-    )
-
-
-@pytest.fixture
-def detector() -> Scripted:
-    return Scripted()
-
-
-@pytest.fixture
-async def client(detector: Scripted, settings: BentoSettings) -> AsyncIterator[aiohttp.ClientSession]:
-    app = TokenMiddleware(DetectionApp(Modality.IMAGE, detector, settings), TOKEN)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=2))
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        async with aiohttp.ClientSession(url, headers={"authorization": f"Bearer {TOKEN}"}) as session:
-            yield session
-        server.should_exit = True
-        await serving
 
 
 async def refused(response: aiohttp.ClientResponse, status: int, code: str) -> None:

@@ -128,7 +128,22 @@ async def test_secrets_stay_with_the_service(monkeypatch: pytest.MonkeyPatch) ->
     assert "BONAFIDE" not in told
 
 
-async def test_a_killed_process_costs_its_own_task_only(pool: MediaPool) -> None:
+async def test_a_task_whose_process_is_killed_is_run_again_once(pool: MediaPool) -> None:
+    slow = tasks.task(tasks.take_time)
+    victim = asyncio.create_task(pool.run(slow, b"", Order(seconds=1.0), timeout_s=LONG))
+    killed: set[int] = set()
+    while len(killed) < 2:
+        await asyncio.sleep(0.05)
+        for busy in pool._busy:
+            if busy.pid not in killed:
+                killed.add(busy.pid)
+                os.kill(busy.pid, signal.SIGKILL)
+    with pytest.raises(UnavailableError, match="ended from outside"):
+        await victim
+    assert await pid_of(pool) not in killed
+
+
+async def test_a_killed_process_costs_no_other_task(pool: MediaPool) -> None:
     slow = tasks.task(tasks.take_time)
     await asyncio.gather(*(pool.run(slow, b"", Order(seconds=0.5), timeout_s=LONG) for _ in range(4)))
     assert len(pool.pids) == 2
@@ -138,8 +153,7 @@ async def test_a_killed_process_costs_its_own_task_only(pool: MediaPool) -> None
     bystander = asyncio.create_task(pool.run(slow, b"", Order(seconds=1.0), timeout_s=LONG))
     await asyncio.sleep(0.1)
     os.kill(busy.pid, signal.SIGKILL)
-    with pytest.raises(UnavailableError):
-        await victim
+    assert (await victim).codec != str(busy.pid)
     assert (await bystander).codec != str(busy.pid)
     assert await pid_of(pool) != busy.pid
 
