@@ -12,8 +12,11 @@ from gateway.jobs.ending import Endings
 from gateway.jobs.outcomes import fail_job
 
 MOST_AT_ONCE: Final = 100
+UNBEGUN_S: Final = 5.0
+"""A worker begins a job milliseconds after it has taken its entry from the queue; after so long it did not live to."""
 
 _TAKE_BACK: Final = text("SELECT id, detection_id, attempt FROM take_back_jobs(:most_losses, :most, 60)")
+_REISSUE_UNBEGUN: Final = text("SELECT reissue_unbegun(:after_s, :most)")
 _REISSUE: Final = text("SELECT reissue_tickets(:most)")
 _FORGET: Final = text("""
     DELETE FROM jobs WHERE id IN (
@@ -46,7 +49,9 @@ class JobUpkeep:
         self._most_losses = most_losses
 
     async def take_back(self) -> int:
-        """Give jobs whose lease has passed back to the queue, and give up those that were lost too often.
+        """Give jobs back to the queue whose lease has passed or whose worker did not live to begin them.
+
+        Those that were lost too often are given up.
 
         Returns:
             How many were given up.
@@ -59,6 +64,10 @@ class JobUpkeep:
                 _log.error("job_given_up", job_id=str(row.id), code=error.code)
                 if await fail_job(connection, row.id, row.detection_id, row.attempt, error, dead=True):
                     await self._endings.after(connection, row.id)
+            unbegun = {"after_s": UNBEGUN_S, "most": MOST_AT_ONCE}
+            count: int = (await connection.execute(_REISSUE_UNBEGUN, unbegun)).scalar_one()
+        if count:
+            _log.warning("unbegun_jobs_reissued", count=count)
         return len(rows)
 
     async def reissue(self) -> int:

@@ -106,6 +106,30 @@ async def test_a_job_that_loses_worker_after_worker_is_given_up_and_refunded(
     assert await client.used() == 0
 
 
+async def test_a_job_whose_worker_died_before_it_began_it_waits_in_the_queue_again(
+    client: Client, hand_over: HandOver, database: Database, opened: Pools
+) -> None:
+    job = await hand_over()
+    fetch = """
+        SELECT id FROM procrastinate_fetch_job_v2(
+            '{jobs.interactive,jobs.api}', (SELECT worker_id FROM procrastinate_register_worker_v1())
+        )
+    """
+    taken = await (await database.execute(fetch)).fetchone()
+    assert taken is not None
+    assert taken[0] is not None
+    await upkeep_of(opened).take_back()
+    assert await (await database.execute(fetch)).fetchone() == (None,)
+    await database.execute("UPDATE procrastinate_events SET at = at - interval '6 seconds' WHERE type = 'started'")
+    await upkeep_of(opened).take_back()
+    await upkeep_of(opened).take_back()
+    again = await (await database.execute(fetch)).fetchone()
+    assert again is not None
+    assert again[0] > taken[0]
+    assert await (await database.execute(fetch)).fetchone() == (None,)
+    assert (await read(client, job["id"]))["status"] == "queued"
+
+
 async def test_a_worker_takes_up_what_another_left_behind_within_the_lease_and_two_seconds(
     client: Client, hand_over: HandOver, database: Database, gateway_settings: GatewaySettings
 ) -> None:
