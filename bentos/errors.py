@@ -10,7 +10,7 @@ DetectionError
 │   ├── UnauthorizedError (401)
 │   └── UnknownModelError (404)
 └── UnavailableError (503)   we are at fault; the same call may succeed later
-    ├── InferenceUnavailableError · OverloadedError · BrokenModelError
+    ├── InferenceUnavailableError · OverloadedError · BrokenModelError · KilledError
     └── DeadlineExceededError (504)
 """
 
@@ -141,6 +141,10 @@ class InferenceUnavailableError(UnavailableError):
     """The inference server does not answer; try again shortly."""
 
     code = "inference_unavailable"
+
+
+class KilledError(UnavailableError):
+    """The decoding process was ended from outside; try again shortly."""
 
 
 class OverloadedError(UnavailableError):

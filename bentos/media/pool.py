@@ -17,6 +17,7 @@ from typing import Any, Final, Self, TypeVar
 from bentos.errors import (
     DeadlineExceededError,
     DetectionError,
+    KilledError,
     MediaTooCostlyError,
     OverloadedError,
     UnavailableError,
@@ -99,6 +100,15 @@ class MediaPool:
             DetectionError: What the task itself raised.
         """
         deadline = time.monotonic() + timeout_s
+        try:
+            return await self._run_once(task, medium, options, deadline)
+        except KilledError:
+            # Several may have been killed at once, and only this one been seen to be.
+            return await self._run_once(task, medium, options, deadline)
+
+    async def _run_once(
+        self, task: MediaTask[Options, Result], medium: bytes | Path, options: Options, deadline: float
+    ) -> Result:
         child = await self._take(deadline)
         work = self._spawn(self._work(child, task, medium, options, deadline))
         try:
@@ -194,7 +204,7 @@ class MediaPool:
             return MediaTooCostlyError("Decoding the file took more memory than is allowed.")
         if child.crashed:
             return UnreadableMediaError("The file is damaged in a way that no decoder can read.")
-        return UnavailableError("The decoding process was ended from outside; try again shortly.")
+        return KilledError()
 
     def _engage(self, child: Child) -> None:
         self._busy.add(child)
