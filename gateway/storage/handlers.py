@@ -37,6 +37,7 @@ _PROBLEMS: Final = problems(
         403: "The key lacks the scope `media:read` or `media:write`, or the account is suspended.",
         404: "The account has no such medium.",
         409: "A job that has not ended needs the medium.",
+        410: "The file is missing in the object store.",
         503: "The object store or the database does not answer; see Retry-After.",
     }
 )
@@ -84,10 +85,9 @@ async def read_medium(request: Call, storage: NamedDependency[Storage], medium_i
 @get(
     "/media/{medium_id:uuid}/content",
     summary="Download a medium",
-    media_type=_ANY_TYPE,
     operation_class=DownloadOperation,
     guards=[require(MEDIA_READ)],
-    responses=_refusals(404, 503),
+    responses=_refusals(404, 410, 503),
 )
 async def download_medium(request: Call, storage: NamedDependency[Storage], medium_id: MediumId) -> Stream:
     """Download one of the account's media, byte for byte as it came. No browser shows it or runs anything in it."""

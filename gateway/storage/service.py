@@ -1,10 +1,12 @@
 """What an account sees and changes of its storage. What an id names is looked for within the account alone."""
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final, LiteralString
 from uuid import UUID
 
+import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -13,8 +15,8 @@ from gateway.audit.service import Act, Actor, record
 from gateway.db.engine import Database
 from gateway.db.paging import read_cursor, write_cursor
 from gateway.db.transactions import transaction
-from gateway.errors import ConflictError, InvalidBodyError, NotFoundError
-from gateway.storage.objects import ObjectStore
+from gateway.errors import ConflictError, InvalidBodyError, MediumGoneError, NotFoundError
+from gateway.storage.objects import MissingObjectError, ObjectStore
 from gateway.storage.schemas import (
     Clearance,
     Cleared,
@@ -80,6 +82,8 @@ _KEPT: Final = text("""
         AND (CAST(:days AS integer) IS NULL OR completed_at <= now() - make_interval(days => CAST(:days AS integer)))
     ORDER BY id LIMIT :most
 """)
+
+_log = structlog.stdlib.get_logger(__name__)
 
 Columns = tuple[Any, ...]
 
@@ -148,9 +152,21 @@ class Storage:
         return _view(await self._row(account_id, medium_id))
 
     async def content(self, account_id: UUID, medium_id: UUID) -> Content:
-        """A medium of an account with its bytes. Raises NotFoundError."""
+        """A medium of an account with its bytes, of which the first are there already.
+
+        Raises:
+            NotFoundError: The account has none with this id.
+            MediumGoneError: Its object is missing.
+            StorageUnavailableError: The object store does not answer.
+        """
         row = await self._row(account_id, medium_id)
-        return Content(_view(row), self._objects.stream(row[_OBJECT_PATH]))
+        pieces = self._objects.stream(row[_OBJECT_PATH])
+        try:
+            first = await anext(pieces)
+        except (MissingObjectError, StopAsyncIteration) as error:
+            _log.exception("object_missing", medium_id=str(medium_id))
+            raise MediumGoneError from error
+        return Content(_view(row), _chained(first, pieces))
 
     async def delete(self, account_id: UUID, medium_id: UUID) -> None:
         """Delete a medium: from now on nobody reaches it, and shortly it is gone.
@@ -208,6 +224,13 @@ class Storage:
     async def _fetch(self, statement: LiteralString, parameters: dict[str, Any]) -> list[Columns]:
         async with self._pool.connection() as database:
             return await (await database.execute(statement, parameters)).fetchall()
+
+
+async def _chained(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    async with aclosing(rest):
+        yield first
+        async for piece in rest:
+            yield piece
 
 
 async def _discard(connection: AsyncConnection, medium_ids: list[UUID]) -> list[UUID]:
