@@ -14,22 +14,28 @@ from aiohttp import web
 from bentos.contract import (
     DETECT_PATH,
     HEADER_MODEL,
+    HEADER_PROGRESS,
     HEADER_REFERENCE,
     HEADER_THUMBNAIL,
+    LINES,
     MODELS_PATH,
     READY_PATH,
     AudioEvidence,
     Detection,
     ErrorBody,
     Evidence,
+    FailureLine,
     ImageEvidence,
     Modality,
     ModelInfo,
     ModelList,
+    Progress,
+    ProgressLine,
     Reason,
     Thresholds,
     Timings,
     Verdict,
+    VerdictLine,
     VersionInfo,
     VideoEvidence,
     read_reference,
@@ -47,17 +53,24 @@ class Script:
     """What the fake does next: the score it gives, how long it takes, or how it refuses.
 
     `models` are the titles of the models that it lists, by their names, the default first; it answers as any model.
-    It refuses with `refusal` each `refuse_every`-th call, which is all of them by default.
+    It refuses with `refusal` each `refuse_every`-th call, which is all of them by default. A caller that wants to know
+    how far it is is told `progress`, line by line with a pause of `pause_s` after each, and then the rest; where the
+    fake `breaks`, it hangs up instead.
     """
 
     p_fake: float = 0.12
     delay_s: float = 0.0
     refusal: tuple[int, ErrorBody] | None = None
     refuse_every: int = 1
+    progress: tuple[Progress, ...] = ()
+    pause_s: float = 0.0
+    breaks: bool = False
     ready: bool = True
     models: dict[str, str] = field(default_factory=dict[str, str])
     calls: list[int] = field(default_factory=list[int])
     """Sizes of the media that were judged, in bytes."""
+    hung_up: int = 0
+    """Callers that hung up while they were told how far it is."""
 
 
 class FakeBento:
@@ -78,7 +91,7 @@ class FakeBento:
         app.router.add_get(READY_PATH, self._ready)
         return app
 
-    async def _detect(self, request: web.Request) -> web.Response:
+    async def _detect(self, request: web.Request) -> web.StreamResponse:
         script = self.script
         if request.headers.get("authorization") != f"Bearer {self._token}":
             return _answer(ErrorBody(code="unauthorized", message="The bearer token is missing or wrong."), 401)
@@ -90,14 +103,36 @@ class FakeBento:
         script.calls.append(size)
         if script.delay_s:
             await asyncio.sleep(script.delay_s)
-        if script.refusal is not None and len(script.calls) % script.refuse_every == 0:
-            status, body = script.refusal
-            return _answer(body, status)
+        refusal = script.refusal if len(script.calls) % script.refuse_every == 0 else None
         model = request.headers.get(HEADER_MODEL, next(iter(script.models)))
         detection = msgspec.json.encode(_made_up(self._modality, script.p_fake, model))
-        if self._modality is not Modality.VIDEO or HEADER_THUMBNAIL not in request.headers:
+        pictured = self._modality is Modality.VIDEO and HEADER_THUMBNAIL in request.headers
+        if script.progress and HEADER_PROGRESS in request.headers:
+            last = VerdictLine(detection=msgspec.Raw(detection), thumbnail=THUMBNAIL if pictured else None)
+            return await self._tell(request, last if refusal is None else _failure(*refusal))
+        if refusal is not None:
+            status, body = refusal
+            return _answer(body, status)
+        if not pictured:
             return web.Response(body=detection, content_type="application/json")
         return web.Response(body=detection + THUMBNAIL, headers={HEADER_THUMBNAIL: str(len(THUMBNAIL))})
+
+    async def _tell(self, request: web.Request, last: VerdictLine | FailureLine) -> web.StreamResponse:
+        script = self.script
+        response = web.StreamResponse(headers={"content-type": LINES})
+        try:
+            await response.prepare(request)
+            for progress in script.progress:
+                await response.write(msgspec.json.encode(ProgressLine(progress=progress)) + b"\n")
+                await asyncio.sleep(script.pause_s)
+            if script.breaks and request.transport is not None:
+                request.transport.abort()
+                return response
+            await response.write(msgspec.json.encode(last) + b"\n")
+        except (ConnectionError, asyncio.CancelledError):
+            script.hung_up += 1
+            raise
+        return response
 
     async def _models(self, _: web.Request) -> web.Response:
         stable = VersionInfo(version=1, digest=_DIGEST, thresholds=_THRESHOLDS, metrics={"auc": 0.5}, demo=True)
@@ -120,6 +155,10 @@ class FakeBento:
 
 def _answer(body: msgspec.Struct, status: int = 200) -> web.Response:
     return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json")
+
+
+def _failure(status: int, body: ErrorBody) -> FailureLine:
+    return FailureLine(status=status, error=body, retry_after_s=None)
 
 
 def _made_up(modality: Modality, p_fake: float, model: str) -> Detection:
