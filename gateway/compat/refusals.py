@@ -15,6 +15,7 @@ _MEANINGS: Final = {
     429: "A limit is used up, or too many attempts to sign in failed; see Retry-After.",
     503: "The detector or the database does not answer; nothing was charged; see Retry-After.",
     504: "Judging took too long; nothing was charged.",
+    507: "There is no room for the file in the account's storage.",
 }
 
 

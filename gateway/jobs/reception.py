@@ -2,19 +2,16 @@
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import PurePosixPath
 from typing import Any, Final, NoReturn
-from urllib.parse import unquote, urlsplit
 
 import msgspec
 from litestar import Request
 
 from bentos.contract import Modality
 from gateway.access.guard import Caller, Guard
-from gateway.detections.forms import RequestBody, clean_filename, read_client_reference, read_model_name, read_tags
+from gateway.detections.forms import RequestBody, read_client_reference, read_model_name, read_tags
 from gateway.detections.intake import Intake
 from gateway.detections.media import MediaStore
 from gateway.errors import (
@@ -27,22 +24,17 @@ from gateway.errors import (
 )
 from gateway.idempotency.headers import note_replay, read_idempotency_key
 from gateway.jobs.acceptance import Acceptance, Accepted, Declined, JobOrder
+from gateway.jobs.addresses import look_at_address
 from gateway.jobs.schemas import JobClass, NewJob
 from gateway.limits.headers import note_allowance
 from gateway.limits.refusals import refuse_over_limit
+from gateway.outbound.client import Outbound
 from gateway.rendering import request_id_of
 from gateway.settings import GatewaySettings
 from gateway.storage.shelf import ReadyMedium, Shelf
 
 _JSON_BYTES: Final = 64 * 1024
 _BODY_S: Final = 30.0
-_ENDINGS: Final[Mapping[str, Modality]] = {
-    **dict.fromkeys(("jpg", "jpeg", "png", "webp", "bmp", "gif"), Modality.IMAGE),
-    **dict.fromkeys(("mp4", "mov", "avi", "mkv", "webm", "m4v"), Modality.VIDEO),
-    **dict.fromkeys(("wav", "mp3", "flac", "ogg", "m4a", "aac", "opus"), Modality.AUDIO),
-}
-"""What the end of an address's path tells of what is there; what comes is looked at all the same."""
-
 _NEW_JOB = msgspec.json.Decoder(NewJob)
 
 
@@ -57,6 +49,7 @@ class JobReception:
         shelf: Shelf,
         acceptance: Acceptance,
         guard: Guard,
+        outbound: Outbound,
         settings: GatewaySettings,
     ) -> None:
         self._intake = intake
@@ -64,6 +57,7 @@ class JobReception:
         self._shelf = shelf
         self._acceptance = acceptance
         self._guard = guard
+        self._outbound = outbound
         self._from_urls = settings.jobs_from_urls
 
     async def receive(
@@ -123,8 +117,20 @@ class JobReception:
     async def accept_upload(
         self, request: Request[Caller, Any, Any], medium: ReadyMedium, *, filename: str, channel: str
     ) -> Accepted:
-        """Accept an upload that is complete, of the caller's account. Raises GatewayError."""
-        order = JobOrder(modality=modality_of(medium), filename=filename, medium=medium)
+        """Accept an upload that is complete, of the caller's account; handed over again, it is the same job.
+
+        Raises:
+            GatewayError: It is refused; nothing was charged.
+        """
+        key = f"upload:{medium.id}"
+        order = JobOrder(
+            modality=modality_of(medium),
+            filename=filename,
+            medium=medium,
+            # Where the client names no key: it knows its contract's answer, and asks again when that was lost.
+            idempotency_key=key,
+            fingerprint=hashlib.sha256(key.encode()).digest(),
+        )
         return await self._accept(request, order, "api", channel, f"{medium.id} {filename}")
 
     async def _order(self, caller: Caller, body: bytes) -> JobOrder:
@@ -152,10 +158,8 @@ class JobReception:
         url = asked.url or ""
         if not self._from_urls:
             raise UrlsNotAllowedError
-        filename = clean_filename(unquote(PurePosixPath(urlsplit(url).path).name))
-        modality = Modality(asked.modality) if asked.modality else _ENDINGS.get(filename.rpartition(".")[2].lower())
-        if modality is None:
-            raise InvalidBodyError("The address does not tell what is there: name the `modality`.")
+        filename, modality = look_at_address(url, asked.modality)
+        await self._outbound.check(url)
         return JobOrder(
             modality=modality, filename=filename, source_url=url, model=model, client_reference=reference, tags=tags
         )

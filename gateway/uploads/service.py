@@ -106,6 +106,8 @@ class Uploads:
 
     async def id_of(self, account_id: UUID, path: str) -> UUID:
         """The upload of an account at a path. Raises NotFoundError."""
+        if not (path.isascii() and path.isprintable()):
+            raise NotFoundError  # None of ours is like that, and Postgres does not even take a NUL to compare with.
         async with transaction(self._engine) as connection:
             row = (await connection.execute(uploads_of(account_id).where(MEDIA.c.path == path))).one_or_none()
         if row is None:

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.integration
 MakePerson = Callable[..., Awaitable[Person]]
 ADMIN = ("/v1/admin", "/api/admin")
 ALL_SCOPES = ["*", "account", "keys", "admin"]
-NOT_OWNED = {"provider"}
-"""Parts of paths that name nothing of an account."""
+NOT_OWNED = {"provider", "place"}
+"""Parts of paths that name nothing of an account, or that only their signature opens."""
 NOT_YOURS = ("id", "number", "role", "owner", "account_id", "user_id", "plan", "limits", "daily_limit", "daily_bytes")
 STATUSES = ("status", "is_admin", "is_primary", "email_verified", "email_verified_at", "charged", "created_at")
 
@@ -33,7 +33,7 @@ class Victim:
 
     async def settle(self, database: Any) -> None:
         http, headers = self.person.http, self.person.headers
-        form = {"client_reference": "victims-reference", "tags": "victims-tag"}
+        form = {"client_reference": "victims-reference", "tags": "victims-tag", "store": "true"}
         files = {"file": ("victims-name.jpg", JPEG)}
         detection = (await http.post("/v1/detections", headers=headers, files=files, data=form)).json()
         key = (await self.person.send("POST", "/v1/keys", {"name": "victims-key"})).json()
@@ -42,8 +42,11 @@ class Victim:
         body = {"credential": Authenticator().create(options), "name": "victims-passkey"}
         passkey = (await self.person.send("POST", "/v1/account/passkeys/register/verify", body)).json()
         job = await (await database.execute("SELECT id FROM procrastinate_jobs LIMIT 1")).fetchone()
+        upload = {"filename": "victims-name.jpg", "size_bytes": 3000}
         self.ids = {
             "detection_id": detection["id"],
+            "upload_id": (await self.person.send("POST", "/v1/uploads", upload)).json()["id"],
+            "medium_id": detection["medium_id"],
             "key_id": key["id"],
             "session_id": session["id"],
             "passkey_id": passkey["id"],
@@ -72,6 +75,7 @@ class Victim:
             UNION ALL SELECT to_jsonb(k)::text FROM api_keys k WHERE account_id = %(id)s
             UNION ALL SELECT to_jsonb(s)::text FROM sessions s WHERE account_id = %(id)s
             UNION ALL SELECT to_jsonb(p)::text FROM passkeys p WHERE account_id = %(id)s
+            UNION ALL SELECT to_jsonb(m)::text FROM media m WHERE account_id = %(id)s
             UNION ALL SELECT to_jsonb(a)::text FROM accounts a WHERE id = %(id)s
             ORDER BY 1
         """
