@@ -175,7 +175,13 @@ async def open_services(settings: GatewaySettings, metrics: Metrics) -> AsyncGen
         profiles = Profiles(database.engine, accounts)
         jobs = Jobs(database.engine, database.pool, history, Endings())
         job_reception = JobReception(
-            intake=intake, store=store, shelf=shelf, acceptance=acceptance, guard=guard, settings=settings
+            intake=intake,
+            store=store,
+            shelf=shelf,
+            acceptance=acceptance,
+            guard=guard,
+            outbound=outbound,
+            settings=settings,
         )
         webhook_deliveries = DeliveryLog(database.engine)
         services: dict[str, object] = {
