@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Final, cast
+from typing import Annotated, cast
 
 import typer
 from rich.console import Console
@@ -15,13 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bonafide_client import AsyncBonafide, Timeouts
 from bonafide_client.schemas.detections import Modality
+from scripts.detect.handing_over import EXIT_FAKE_FOUND, EXIT_NO_VERDICT, EXIT_USAGE, Request, detect_folder
 from scripts.detect.outcomes import UNREACHABLE, Options, Outcome, detect
 from scripts.detect.rendering import as_record, as_table
 from scripts.detect.sources import MissingSourceError, Source, find_sources
-
-EXIT_NO_VERDICT: Final = 1
-EXIT_USAGE: Final = 2
-EXIT_FAKE_FOUND: Final = 3
 
 
 def detect_command(
@@ -39,6 +36,17 @@ def detect_command(
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for one file.")] = 300.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line instead of a table.")] = False,
     fail_on_fake: Annotated[bool, typer.Option(help="Exit with 3 when a file is judged FAKE.")] = False,
+    as_async: Annotated[
+        bool, typer.Option("--async", help="Hand a folder over as a batch, and go on with it where it was stopped.")
+    ] = False,
+    recursive: Annotated[bool, typer.Option(help="With --async: look into folders within the folder.")] = True,
+    wait: Annotated[bool, typer.Option(help="With --async: wait for the verdicts; else print the batches.")] = True,
+    store: Annotated[
+        bool | None, typer.Option("--store/--no-store", help="With --async: whether the files are kept there.")
+    ] = None,
+    anew: Annotated[bool, typer.Option("--anew", help="With --async: forget what was handed over before.")] = False,
+    jsonl: Annotated[Path | None, typer.Option(help="With --async: file for the results as JSON lines.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="With --async: file for the results as a table.")] = None,
 ) -> None:
     """Ask for verdicts on files.
 
@@ -47,9 +55,36 @@ def detect_command(
     Exit status: 0 when every file got a verdict, 1 when one did not, 2 when the call itself is wrong, and with
     --fail-on-fake 3 when every file got a verdict and one of them is FAKE.
 
+    With --async a folder is sent as uploads and judged by the workers of the platform. After Ctrl-C, or when anything
+    else broke it off, the same command goes on: no file is sent or charged twice. Files that have not changed since
+    are not handed over again, unless --anew says so.
+
     Example: bonafide detect holiday.jpg interview.mp4 recordings/
+
+    Example: bonafide detect --async recordings/ --csv verdicts.csv
     """
     errors = Console(stderr=True)
+    if as_async:
+        folder = Path(files[0])
+        if len(files) > 1 or not folder.is_dir() or modality is not None:
+            errors.print("[red]--async takes one folder, and finds the modality of each file by itself[/]")
+            raise typer.Exit(EXIT_USAGE)
+        request = Request(
+            folder=folder,
+            url=url,
+            key=key or _local_key(errors),
+            model=model,
+            store=store,
+            recursive=recursive,
+            anew=anew,
+            wait=wait,
+            concurrency=concurrency,
+            jsonl=jsonl,
+            csv=csv,
+            as_json=as_json,
+            fail_on_fake=fail_on_fake,
+        )
+        raise typer.Exit(detect_folder(request, errors))
     try:
         sources = find_sources(files, sys.stdin.buffer)
     except MissingSourceError as error:

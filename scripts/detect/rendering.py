@@ -9,7 +9,7 @@ from rich.text import Text
 
 from scripts.detect.outcomes import Outcome
 
-_COLOURS: Final = {"REAL": "green", "FAKE": "red", "UNCERTAIN": "yellow"}
+COLOURS: Final = {"REAL": "green", "FAKE": "red", "UNCERTAIN": "yellow"}
 
 
 def as_table(outcomes: Sequence[Outcome]) -> Group:
@@ -30,7 +30,7 @@ def _cells(outcome: Outcome) -> tuple[Text, str, str]:
     if detection is None:
         return Text("no verdict", style="bold"), "", ""
     return (
-        Text(str(detection.verdict), style=_COLOURS.get(str(detection.verdict), "")),
+        Text(str(detection.verdict), style=COLOURS.get(str(detection.verdict), "")),
         f"{detection.confidence:.2f} %",
         f"{detection.model}:{detection.version}",
     )

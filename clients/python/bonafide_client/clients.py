@@ -26,6 +26,8 @@ from bonafide_client.resources.detections import Detections
 from bonafide_client.resources.jobs import Jobs
 from bonafide_client.resources.keys import Keys
 from bonafide_client.resources.models import Models
+from bonafide_client.resources.uploads import Uploads
+from bonafide_client.resources.storage import Storage
 from bonafide_client.retrying import Retries, Timeouts
 from bonafide_client.schemas.usage import DayUsage, Grouping, Interval, Stats, Usage
 from bonafide_client.steps import Context
@@ -66,9 +68,19 @@ class Surface(Resource[D]):
         return Jobs(self.driver)
 
     @cached_property
+    def uploads(self) -> Uploads[D]:
+        """Files on their way to the platform."""
+        return Uploads(self.driver)
+
+    @cached_property
     def batches(self) -> Batches[D]:
         """Many media that were handed over at once."""
         return Batches(self.driver)
+
+    @cached_property
+    def storage(self) -> Storage[D]:
+        """What the account keeps of its media."""
+        return Storage(self.driver)
 
     @cached_property
     def keys(self) -> Keys[D]:
