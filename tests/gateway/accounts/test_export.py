@@ -35,6 +35,8 @@ NOT_SHOWN = {
     "public_key",
     "fingerprint",
     "response",
+    "secret",
+    "former_secret",
     "status",
 }
 """Secrets and their digests, and what only steers the platform; an idempotency key's own answer is the detection."""
