@@ -14,6 +14,7 @@ BonafideError
     ├── ConflictError (409)        ── InProgressError
     ├── TooLargeError (413) · UnsupportedMediaError (415)
     ├── LimitError (429)           ── QuotaExceededError (the limit of a day, not of a moment)
+    │                              ── StorageFullError (507)
     └── ServerError (5xx)          ── UnavailableError (503) · DeadlineExceededError (504)
 """
 
@@ -135,6 +136,10 @@ class QuotaExceededError(LimitError):
     """The limit of the day is used up."""
 
 
+class StorageFullError(LimitError):
+    """There is no room for this in the account's storage; the detail says what takes up most of it."""
+
+
 class ServerError(ApiError):
     """The API failed; what was charged is refunded."""
 
@@ -152,6 +157,7 @@ _SPECIAL: Final[Mapping[tuple[int, str], type[ApiError]]] = {
     (422, "idempotency_mismatch"): IdempotencyMismatchError,
     (429, "quota_exceeded"): QuotaExceededError,
     (429, "bytes_exceeded"): QuotaExceededError,
+    (507, "storage_full"): StorageFullError,
 }
 _BY_STATUS: Final[Mapping[int, type[ApiError]]] = {
     400: BadRequestError,

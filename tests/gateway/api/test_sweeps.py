@@ -41,7 +41,8 @@ class Victim:
         options = (await self.person.send("POST", "/v1/account/passkeys/register")).json()
         body = {"credential": Authenticator().create(options), "name": "victims-passkey"}
         passkey = (await self.person.send("POST", "/v1/account/passkeys/register/verify", body)).json()
-        job = await (await database.execute("SELECT id FROM procrastinate_jobs LIMIT 1")).fetchone()
+        job = (await http.post("/v1/jobs", headers=headers, files=files, data=form)).json()
+        task = await (await database.execute("SELECT id FROM procrastinate_jobs LIMIT 1")).fetchone()
         upload = {"filename": "victims-name.jpg", "size_bytes": 3000}
         self.ids = {
             "detection_id": detection["id"],
@@ -51,11 +52,12 @@ class Victim:
             "session_id": session["id"],
             "passkey_id": passkey["id"],
             "user_id": str(self.person.id),
-            "job_id": str(job[0]) if job else "1",
+            "job_id": job["id"],
+            "task_id": str(task[0]),
             "name": "unlimited",
         }
         self.secrets = {
-            *(value for name, value in self.ids.items() if name not in {"job_id", "name"}),
+            *(value for name, value in self.ids.items() if name not in {"task_id", "name"}),
             "victim@example.org",
             *(f"victims-{one}" for one in ("reference", "tag", "name", "key", "passkey")),
         }
@@ -75,6 +77,7 @@ class Victim:
             UNION ALL SELECT to_jsonb(k)::text FROM api_keys k WHERE account_id = %(id)s
             UNION ALL SELECT to_jsonb(s)::text FROM sessions s WHERE account_id = %(id)s
             UNION ALL SELECT to_jsonb(p)::text FROM passkeys p WHERE account_id = %(id)s
+            UNION ALL SELECT to_jsonb(j)::text FROM jobs j WHERE account_id = %(id)s
             UNION ALL SELECT to_jsonb(m)::text FROM media m WHERE account_id = %(id)s
             UNION ALL SELECT to_jsonb(a)::text FROM accounts a WHERE id = %(id)s
             ORDER BY 1

@@ -62,6 +62,7 @@ class Detections(Resource[D]):
         tags: Iterable[str] = (),
         client_reference: str | None = None,
         reuse: bool = False,
+        store: bool | None = None,
         idempotency_key: str | None = None,
     ) -> Call[Detection]:
         """Judge an image, a video or an audio file.
@@ -69,11 +70,13 @@ class Detections(Resource[D]):
         `file` is a path, the bytes, an open binary file or a stream of pieces; only a stream cannot be sent again
         where an attempt fails. `modality` is found from the content where it is not given. `reuse` allows the answer
         to repeat a verdict that the account already has for the same medium by the same version of the model.
+        `store` says whether the file is kept, see `client.storage`; by default as the account wants it.
         A call with the `idempotency_key` of an earlier one is answered as that one was; without, each call has its own.
         """
         fields = [("modality", modality), ("model", model), ("client_reference", client_reference)]
         fields += [("tag", tag) for tag in tags]
         fields += [("reuse", "true")] if reuse else []
+        fields += [] if store is None else [("store", "true" if store else "false")]
         return Call(
             method="POST",
             path=path_of("detections"),

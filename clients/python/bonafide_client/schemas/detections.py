@@ -57,7 +57,7 @@ class DetectionSummary(Schema, frozen=True):
 
     `p_fake` is the calibrated probability in [0, 1] that the medium is synthetic, `confidence` a percentage. `sha256`
     is the digest of the medium. `key_id` is None for a call with an access token. `cached_from` names the earlier
-    detection whose verdict this one repeats.
+    detection whose verdict this one repeats. `medium_id` is the medium where it is kept.
     """
 
     id: UUID
@@ -81,6 +81,7 @@ class DetectionSummary(Schema, frozen=True):
     cached_from: UUID | None
     feedback: Feedback | None = None
     deleted_at: datetime | None = None
+    medium_id: UUID | None = None
 
 
 class Detection(DetectionSummary, frozen=True):
