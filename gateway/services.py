@@ -161,7 +161,7 @@ async def open_services(settings: GatewaySettings, metrics: Metrics) -> AsyncGen
             store=store,
             history=history,
             reuse=Reuse(database.pool, models, charge=settings.reuse_charge),
-            keeping=Keeping(database.pool, objects),
+            keeping=Keeping(database.engine, objects),
             last_use=last_use,
             metrics=metrics,
             settings=settings,

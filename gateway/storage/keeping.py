@@ -5,10 +5,12 @@ Where it is and that it is there is committed with the verdict; see the function
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final, LiteralString
+from typing import Final
 from uuid import UUID
 
-from gateway.db.engine import Pool
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
 from gateway.detections.media import Media, MemoryMedia
 from gateway.errors import StorageFullError, StorageUnavailableError
 from gateway.settings import MIB
@@ -18,22 +20,22 @@ _LONGEST_S: Final = 45.0
 """Less than how much later a detection whose medium is kept may be settled (`KEEPING_S`)."""
 _NAMED: Final = 3
 _LONGEST_NAME: Final = 60
-_ROOM: Final[LiteralString] = """
+_ROOM: Final = text("""
     SELECT coalesce(a.storage_bytes, p.storage_bytes), coalesce(s.kept_bytes, 0)
     FROM accounts a JOIN plans p ON p.name = a.plan LEFT JOIN storage_meters s ON s.account_id = a.id
-    WHERE a.id = %(account_id)s
-"""
-_LARGEST: Final[LiteralString] = """
-    SELECT filename, size_bytes FROM media WHERE account_id = %(account_id)s AND kept AND state = 'ready'
-    ORDER BY size_bytes DESC LIMIT %(most)s
-"""
+    WHERE a.id = :account_id
+""")
+_LARGEST: Final = text("""
+    SELECT filename, size_bytes FROM media WHERE account_id = :account_id AND kept AND state = 'ready'
+    ORDER BY size_bytes DESC LIMIT :most
+""")
 
 
 class Keeping:
     """Puts media into the object store, or says why there is no room for them."""
 
-    def __init__(self, pool: Pool, objects: ObjectStore) -> None:
-        self._pool = pool
+    def __init__(self, engine: AsyncEngine, objects: ObjectStore) -> None:
+        self._engine = engine
         self._objects = objects
 
     async def put(self, reserved_id: UUID, media: Media) -> None:
@@ -53,13 +55,18 @@ class Keeping:
             raise StorageUnavailableError(retry_after_s=5) from error
 
     async def refusal(self, account_id: UUID, size: int) -> StorageFullError:
-        """Why an account has no room for `size` more bytes: how much is missing, and what takes up most of it."""
-        parameters = {"account_id": account_id, "most": _NAMED}
-        async with self._pool.connection() as database:
-            room = await (await database.execute(_ROOM, parameters)).fetchone()
-            largest = await (await database.execute(_LARGEST, parameters)).fetchall()
-        allowance, used = room or (0, 0)
-        return StorageFullError(full_message(size, allowance=allowance or 0, used=used, largest=largest))
+        """Why an account has no room for `size` more bytes."""
+        async with self._engine.connect() as connection:
+            return await storage_full(connection, account_id, size)
+
+
+async def storage_full(connection: AsyncConnection, account_id: UUID, size: int) -> StorageFullError:
+    """Why an account has no room for `size` more bytes: how much is missing, and what takes up most of it."""
+    allowance, used = (await connection.execute(_ROOM, {"account_id": account_id})).one()
+    largest = (await connection.execute(_LARGEST, {"account_id": account_id, "most": _NAMED})).all()
+    return StorageFullError(
+        full_message(size, allowance=allowance or 0, used=used, largest=[(row[0], row[1]) for row in largest])
+    )
 
 
 def kept_path(medium_id: UUID) -> str:
@@ -67,7 +74,7 @@ def kept_path(medium_id: UUID) -> str:
     return f"media/{medium_id}"
 
 
-def full_message(size: int, *, allowance: int, used: int, largest: Sequence[tuple[Any, ...]]) -> str:
+def full_message(size: int, *, allowance: int, used: int, largest: Sequence[tuple[str, int]]) -> str:
     """What somebody is told whose storage is full; `largest` are names and sizes of what could go."""
     told = [f"{mib(size)} do not fit: {mib(used)} of {mib(allowance)} are used."]
     missing = used + size - allowance

@@ -16,9 +16,10 @@ from gateway.db.tables.columns import table_of
 from gateway.db.transactions import transaction
 from gateway.detections.intake import Upload
 from gateway.detections.media import SPOOL_SUFFIX, Media, MemoryMedia, SpooledMedia
-from gateway.errors import MediumGoneError, NotFoundError, PassingFullError, StorageFullError
+from gateway.errors import MediumGoneError, NotFoundError, PassingFullError
 from gateway.settings import GatewaySettings
 from gateway.storage.buckets import MissingObjectError, ObjectStore
+from gateway.storage.keeping import storage_full
 
 ZIP_TYPE: Final = "application/zip"
 _ARCHIVE_NAME: Final = "archive.zip"
@@ -204,7 +205,7 @@ class Shelf:
         """
         parameters = {"account": account_id, "size": size, "keep": keep, "most_passing": self._most_passing}
         if not (await connection.execute(_FITS, parameters)).scalar_one():
-            raise StorageFullError if keep else PassingFullError
+            raise await storage_full(connection, account_id, size) if keep else PassingFullError()
 
 
 def as_ready(row: Any) -> ReadyMedium:
