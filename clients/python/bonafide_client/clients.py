@@ -26,8 +26,9 @@ from bonafide_client.resources.detections import Detections
 from bonafide_client.resources.jobs import Jobs
 from bonafide_client.resources.keys import Keys
 from bonafide_client.resources.models import Models
-from bonafide_client.resources.uploads import Uploads
 from bonafide_client.resources.storage import Storage
+from bonafide_client.resources.uploads import Uploads
+from bonafide_client.resources.webhooks import Webhooks
 from bonafide_client.retrying import Retries, Timeouts
 from bonafide_client.schemas.usage import DayUsage, Grouping, Interval, Stats, Usage
 from bonafide_client.steps import Context
@@ -86,6 +87,11 @@ class Surface(Resource[D]):
     def keys(self) -> Keys[D]:
         """The API keys of the account."""
         return Keys(self.driver)
+
+    @cached_property
+    def webhooks(self) -> Webhooks[D]:
+        """Who is told when jobs and batches have ended."""
+        return Webhooks(self.driver)
 
     @cached_property
     def auth(self) -> Auth[D]:
