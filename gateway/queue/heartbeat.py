@@ -22,8 +22,8 @@ async def last_worker(conninfo: str) -> int:
         return 0
 
 
-async def is_beating(conninfo: str, *, after: int = 0) -> bool:
-    """Whether a worker has lately beaten that registered after the one with the number `after`.
+async def is_beating(conninfo: str, *, after: int = 0, fresh_s: int = FRESH_S) -> bool:
+    """Whether a worker has beaten in the last `fresh_s` seconds that registered after the one with the number `after`.
 
     Raises:
         psycopg.Error: The database does not answer, or is not migrated.
@@ -32,7 +32,7 @@ async def is_beating(conninfo: str, *, after: int = 0) -> bool:
         SELECT count(*) FROM procrastinate_workers
         WHERE id > %(after)s AND last_heartbeat > now() - make_interval(secs => %(fresh_s)s)
     """
-    return await _ask(conninfo, query, {"after": after, "fresh_s": FRESH_S}) > 0
+    return await _ask(conninfo, query, {"after": after, "fresh_s": fresh_s}) > 0
 
 
 async def _ask(conninfo: str, query: str, parameters: dict[str, int]) -> int:

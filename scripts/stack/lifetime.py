@@ -17,6 +17,7 @@ from scripts.stack.composition import Platform, compose
 from scripts.stack.folder import DataFolder
 from scripts.stack.guard import start_guard
 from scripts.stack.healing import Watch, watch_models
+from scripts.stack.heart import HeartWatch, watch_worker
 from scripts.stack.logs import keep_small
 from scripts.stack.ports import taken
 from scripts.stack.program import StartError
@@ -90,9 +91,23 @@ async def live(settings: StackSettings, environment: Mapping[str, str], listener
 async def _accompany(
     settings: StackSettings, platform: Platform, supervisor: Supervisor, listener: Listener, began: float
 ) -> None:
-    """Say when the platform is ready, then watch its models."""
+    """Say when the platform is ready, then watch its models and its worker."""
     await supervisor.ready()
     listener.ready(time.monotonic() - began)
+    heart = HeartWatch(
+        conninfo=platform.cluster.conninfo(),
+        pid=lambda: supervisor.pid("worker"),
+        restart=lambda: supervisor.restart("worker"),
+        tell=listener.remark,
+    )
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(watch_worker(heart))
+        tasks.create_task(_watch_models(settings, platform, supervisor, listener))
+
+
+async def _watch_models(
+    settings: StackSettings, platform: Platform, supervisor: Supervisor, listener: Listener
+) -> None:
     await watch_models(
         Watch(
             control=platform.triton.control,
