@@ -38,6 +38,11 @@ class Course:
             async with asyncio.timeout(patience_s):
                 await self._news.wait()
 
+    @property
+    def untold(self) -> bool:
+        """Whether there are scores that no line had."""
+        return bool(self._scores)
+
     def line(self) -> Progress:
         """Say how far it is, with the scores that no line before had."""
         now = time.monotonic()

@@ -122,7 +122,7 @@ class DetectionApp:
         self._metrics.count(detection.verdict)
         self._metrics.observe(detection.timings)
         if answer.begun:
-            await answer.verdict(detection, call.thumbnail.jpeg)
+            await answer.verdict(detection, call.thumbnail.jpeg, call.course)
         else:
             await send_detection(send, detection, call.thumbnail.jpeg, request_id=request_id)
 

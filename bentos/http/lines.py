@@ -56,8 +56,10 @@ class LinedAnswer:
             self._over.set()
             await teller
 
-    async def verdict(self, detection: Detection, thumbnail: bytes) -> None:
-        """Send the last line of a call that succeeded."""
+    async def verdict(self, detection: Detection, thumbnail: bytes, course: Course) -> None:
+        """Send the last line of a call that succeeded, and before it what no line has told yet."""
+        if course.untold:
+            await self._line(ProgressLine(progress=course.line()))
         document = msgspec.Raw(_encoder.encode(detection))
         await self._line(VerdictLine(detection=document, thumbnail=thumbnail or None), last=True)
 

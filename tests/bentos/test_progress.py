@@ -19,7 +19,9 @@ def test_each_score_is_told_once_and_what_is_left_is_estimated():
     course.begin(4)
     time.sleep(0.2)
     course.advance(1, [SCORE])
+    assert course.untold
     first, second = course.line(), course.line()
+    assert not course.untold
     assert (first.done, first.total, first.unit) == (1, 4, "seconds")
     assert first.remaining_s == pytest.approx(0.6, abs=0.2)
     assert (first.scores, second.scores) == ((SCORE,), ())

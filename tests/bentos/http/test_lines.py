@@ -57,9 +57,24 @@ async def test_progress_comes_in_lines_and_the_verdict_is_the_last(client, detec
     assert scores == [score(step) for step in range(3)]
     # At most two a second: what was new between them came together.
     assert len(told) <= 3
+
     assert isinstance(last, VerdictLine)
     assert msgspec.json.decode(last.detection, type=Detection).evidence.width == 4
     assert last.thumbnail == b"\xff\xd8 a picture"
+
+
+async def test_what_is_new_at_the_end_is_told_before_the_verdict(client, detector):
+    async def end_at_once(call: Call) -> Detection:
+        call.course.begin(2)
+        await asyncio.sleep(0.2)
+        call.course.advance(2, [score(0), score(1)])
+        return verdict_on(call)
+
+    detector.script = end_at_once
+    async with client.post("/detect", data=b"clip", headers=ASKING) as response:
+        *told, last = await lines_of(response)
+    assert isinstance(last, VerdictLine)
+    assert told[-1].progress.scores == (score(0), score(1))
 
 
 async def test_without_the_header_nothing_is_told(client, detector):

@@ -132,19 +132,17 @@ async def test_a_bento_that_has_nothing_to_tell_answers_as_ever(client, settings
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "kind"),
+    ("refusal", "kind"),
     [
-        (400, "unreadable_media", UnreadableMediaError),
-        (503, "overloaded", InferenceUnavailableError),
-        (504, "deadline_exceeded", DeadlineExceededError),
-        (400, "bad_reference", FailureError),
-        (418, "teapot", FailureError),
+        ((400, "unreadable_media"), UnreadableMediaError),
+        ((503, "overloaded"), InferenceUnavailableError),
+        ((504, "deadline_exceeded"), DeadlineExceededError),
+        ((400, "bad_reference"), FailureError),
+        ((418, "teapot"), FailureError),
     ],
 )
-async def test_an_error_after_progress_is_the_error_that_it_would_have_been(
-    client, settings, script, status, code, kind
-):
-    script.refusal = status, ErrorBody(code=code, message="No.")
+async def test_an_error_after_progress_is_what_it_would_have_been(client, settings, script, refusal, kind):
+    script.refusal = refusal[0], ErrorBody(code=refusal[1], message="No.")
     told = Told()
     with pytest.raises(GatewayError) as late:
         await detect(client, settings, on_progress=told)
