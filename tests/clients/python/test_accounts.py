@@ -170,8 +170,8 @@ async def test_admins_administer(either, gateway, database):
 
     actions = [event.action for event in await either.all(administer.audit(target=str(member_id), limit=2))]
     assert actions[:2] == ["account.activate", "account.suspend"]
-    waiting = await either.all(administer.jobs.list(queue="mail"))
-    for job in waiting:
-        assert await either(administer.jobs.retrieve, job.id) == job
+    waiting = await either.all(administer.tasks.list(queue="mail"))
+    for task in waiting:
+        assert await either(administer.tasks.retrieve, task.id) == task
     with pytest.raises(NotFoundError):
-        await either(administer.jobs.retrieve, 999_999)
+        await either(administer.tasks.retrieve, 999_999)
