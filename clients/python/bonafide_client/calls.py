@@ -23,7 +23,8 @@ class Call(Generic[T]):
 
     `repeatable` says that making it twice does no more than making it once: by its nature, or because its idempotency
     key lets the API tell. `json` is the body, encoded when it is sent; None sends none.
-    With `renews`, nothing is sent but what gets new tokens.
+    With `renews`, nothing is sent but what gets new tokens. `url` is an address that the API has answered with, perhaps
+    elsewhere; it stands for `path` and `query`.
     """
 
     method: Method
@@ -36,6 +37,7 @@ class Call(Generic[T]):
     repeatable: bool = True
     authenticated: bool = True
     renews: bool = False
+    url: str | None = None
 
 
 def fresh_key(key: str | None = None) -> str:

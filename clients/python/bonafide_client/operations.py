@@ -5,10 +5,12 @@ returns the result on a `Bonafide`, and something to await on an `AsyncBonafide`
 driver that the resource was made with.
 """
 
-from collections.abc import Callable, Coroutine
-from functools import wraps
+from collections.abc import Callable, Coroutine, Generator
+from functools import partial, wraps
 from types import MethodType
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+
+from anyio.to_thread import run_sync
 
 from bonafide_client.calls import Call
 from bonafide_client.drivers import AsyncDriver, SyncDriver
@@ -18,6 +20,8 @@ from bonafide_client.streams import AsyncStream, Stream
 P = ParamSpec("P")
 T = TypeVar("T")
 D = TypeVar("D", SyncDriver, AsyncDriver)
+Course = Generator[Call[Any] | Callable[[], Any], Any, T]
+"""Several calls one after the other, and work that blocks in between: each is done, and what came of it sent back."""
 
 
 class Resource(Generic[D]):
@@ -39,6 +43,11 @@ class _Method(Generic[P, T]):
         self._build = build
         self.__doc__ = build.__doc__
         self.__wrapped__ = build
+
+    @property
+    def build(self) -> Callable[Concatenate[Any, P], T]:
+        """What makes the value, given the resource and the arguments."""
+        return self._build
 
     def _bound(self, resource: Resource[Any] | None, do: Callable[[Any, T], Any]) -> Any:
         """The method of a resource, which lets its driver `do` what it builds."""
@@ -95,6 +104,54 @@ class Streaming(_Method[P, Call[None]]):
     def __get__(self, resource: Resource[Any] | None, owner: type) -> Any:
         """The method bound to a resource."""
         return self._bound(resource, lambda driver, call: driver.open(call))
+
+
+class Procedure(_Method[P, Course[T]]):
+    """A method that makes several calls and has one result."""
+
+    @overload
+    def __get__(self, resource: Resource[SyncDriver], owner: type) -> Callable[P, T]: ...
+    @overload
+    def __get__(self, resource: Resource[AsyncDriver], owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
+    @overload
+    def __get__(self, resource: None, owner: type) -> "Procedure[P, T]": ...
+    def __get__(self, resource: Resource[Any] | None, owner: type) -> Any:
+        """The method bound to a resource."""
+        return self._bound(resource, _walk)
+
+
+def _walk(driver: SyncDriver | AsyncDriver, course: Course[T]) -> T | Coroutine[Any, Any, T]:
+    return _walk_blocking(driver, course) if isinstance(driver, SyncDriver) else _walk_awaiting(driver, course)
+
+
+def _walk_blocking(driver: SyncDriver, course: Course[T]) -> T:
+    advance: Callable[[], Any] = lambda: next(course)  # noqa: E731 - It is replaced with each step.
+    while True:
+        try:
+            step = advance()
+        except StopIteration as end:
+            return end.value
+        try:
+            found = driver.run(step) if isinstance(step, Call) else step()
+        except Exception as error:  # noqa: BLE001 - The course decides what it means; most let it through.
+            advance = partial(course.throw, error)
+        else:
+            advance = partial(course.send, found)
+
+
+async def _walk_awaiting(driver: AsyncDriver, course: Course[T]) -> T:
+    advance: Callable[[], Any] = lambda: next(course)  # noqa: E731 - The same.
+    while True:
+        try:
+            step = advance()
+        except StopIteration as end:
+            return end.value
+        try:
+            found = await (driver.run(step) if isinstance(step, Call) else run_sync(step))
+        except Exception as error:  # noqa: BLE001 - The same.
+            advance = partial(course.throw, error)
+        else:
+            advance = partial(course.send, found)
 
 
 def _pages(driver: SyncDriver | AsyncDriver, call: PageCall[T]) -> Pages[T] | AsyncPages[T]:

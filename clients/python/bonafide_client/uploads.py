@@ -6,7 +6,7 @@ What can be read again from where it began (a path, bytes, a seekable file) can 
 import io
 import os
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, cast
@@ -127,6 +127,25 @@ class Body(Upload):
         if isinstance(self._source, _Reread):
             headers["content-length"] = str(self._source.length)
         return headers
+
+
+class Stretch(Upload):
+    """Some bytes of a file as the whole body, with the headers that they were asked for with."""
+
+    def __init__(self, file: Path, *, start: int, size: int, headers: Mapping[str, str]) -> None:
+        def opened() -> BinaryIO:
+            stretch = file.open("rb")
+            stretch.seek(start)
+            return stretch
+
+        self._source = _Reread(opened, size, close=True)
+        self._headers = headers
+        self._head = self._tail = b""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that were asked for, and the length."""
+        return {**self._headers, "content-length": str(self._source.length)}
 
 
 def _understand(file: File) -> tuple[str, _Reread | _Stream]:

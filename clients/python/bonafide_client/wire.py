@@ -50,7 +50,7 @@ def request_arguments(send: Send, context: Context) -> dict[str, Any]:
     connect, read, write, pool = (None if math.isinf(shortest := min(one, left)) else shortest for one in timeouts)
     return {
         "method": call.method,
-        "url": context.base_url + call.path,
+        "url": call.url or context.base_url + call.path,
         # httpx takes an empty list for a wish to drop the query.
         "params": list(call.query) or None,
         "headers": headers,
