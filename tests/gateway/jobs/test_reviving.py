@@ -1,4 +1,6 @@
 import asyncio
+import random
+from collections import Counter
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -183,3 +185,60 @@ async def test_a_medium_is_not_taken_away_from_under_it(
         await database.execute("SET lock_timeout = '200ms'")
         with pytest.raises(psycopg.errors.LockNotAvailable):
             await database.execute("UPDATE media SET state = 'deleting'")
+
+
+async def revive_some(mine: Connection, job: UUID) -> str | None:
+    return "revived" if await revive(mine, job) == "revived" else None
+
+
+async def revive_dead(mine: Connection, _: UUID) -> str | None:
+    found = await (await mine.execute("SELECT * FROM revive_dead_jobs(NULL, NULL, NULL, 5)")).fetchall()
+    return "revived" if any(outcome == "revived" for _, outcome in found) else None
+
+
+async def cancel(mine: Connection, job: UUID) -> str | None:
+    cancelled = await one(mine, "SELECT cancel_job(%s, 'No.')", job)
+    await mine.execute("SELECT end_batch(batch_id) FROM jobs WHERE id = %s", (job,))
+    return "cancelled" if cancelled else None
+
+
+async def run_and_fail(mine: Connection, job: UUID) -> str | None:
+    row = await (await mine.execute("SELECT attempt FROM begin_job(%s, 60, 'w')", (job,))).fetchone()
+    if row is None:
+        return None
+    assert await one(mine, "SELECT end_job(%s, %s, 'failed', 'x', 'No.', true, '{}')", job, row[0])
+    assert await one(mine, "SELECT fail_detection(detection_id, %s, 'x', 'No.') FROM jobs WHERE id = %s", row[0], job)
+    await mine.execute("SELECT end_batch(batch_id) FROM jobs WHERE id = %s", (job,))
+    return "failed"
+
+
+async def test_nothing_deadlocks_and_everything_adds_up(database_url: str, database: Connection) -> None:
+    holders = [await make_holder(database) for _ in range(3)]
+    batch = "INSERT INTO batches (account_id, status, total, request_id) VALUES (%s, 'running', 4, 'r') RETURNING id"
+    for holder in holders:
+        await holder.set_key(daily_limit=10_000)
+        number = await one(database, batch, holder.account_id)
+        for place in range(4):
+            await fail(database, await hand_over(holder, batch_id=number, place=place))
+            await hand_over(holder)
+    jobs = await one(database, "SELECT array_agg(id) FROM jobs")
+    until = asyncio.get_running_loop().time() + 3
+    done: Counter[str | None] = Counter()
+
+    async def disturb(seed: int) -> None:
+        chance = random.Random(seed)  # noqa: S311 - So that a run can be repeated.
+        async with await psycopg.AsyncConnection.connect(connection_string(database_url), autocommit=True) as mine:
+            while asyncio.get_running_loop().time() < until:
+                act = chance.choice((revive_some, revive_dead, cancel, run_and_fail))
+                async with mine.transaction():
+                    done[await act(mine, chance.choice(jobs))] += 1
+
+    await asyncio.gather(*(disturb(seed) for seed in range(8)))
+    assert all(done[act] > 10 for act in ("revived", "cancelled", "failed")), done
+    for holder in holders:
+        query = "SELECT count(*) FROM jobs WHERE account_id = %s AND status IN ('queued', 'running')"
+        waiting = await one(database, query, holder.account_id)
+        for subject in (holder.account_id, holder.key_id):
+            assert (await holder.meter(subject))[1:] == (waiting, 10 * waiting, waiting)
+        failed = await one(database, "SELECT sum(failed) FROM detection_days WHERE account_id = %s", holder.account_id)
+        assert failed == 8 - waiting
