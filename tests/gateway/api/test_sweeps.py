@@ -44,7 +44,15 @@ class Victim:
         job = (await http.post("/v1/jobs", headers=headers, files=files, data=form)).json()
         task = await (await database.execute("SELECT id FROM procrastinate_jobs LIMIT 1")).fetchone()
         upload = {"filename": "victims-name.jpg", "size_bytes": 3000}
+        item = {"upload_id": detection["medium_id"], "client_reference": "victims-reference", "tags": ["victims-tag"]}
+        batch = (await self.person.send("POST", "/v1/batches", {"name": "victims-name", "items": [item]})).json()
+        hook = {"url": "https://8.8.8.8/victims-hook", "description": "victims-hook"}
+        endpoint = (await self.person.send("POST", "/v1/webhooks/endpoints", hook)).json()
+        told = (await self.person.send("POST", f"/v1/webhooks/endpoints/{endpoint['id']}/test")).json()
         self.ids = {
+            "endpoint_id": endpoint["id"],
+            "delivery_id": told["id"],
+            "batch_id": batch["id"],
             "detection_id": detection["id"],
             "upload_id": (await self.person.send("POST", "/v1/uploads", upload)).json()["id"],
             "medium_id": detection["medium_id"],
@@ -59,7 +67,7 @@ class Victim:
         self.secrets = {
             *(value for name, value in self.ids.items() if name not in {"task_id", "name"}),
             "victim@example.org",
-            *(f"victims-{one}" for one in ("reference", "tag", "name", "key", "passkey")),
+            *(f"victims-{one}" for one in ("reference", "tag", "name", "key", "passkey", "hook")),
         }
 
     def address(self, path: str) -> str:
@@ -78,6 +86,10 @@ class Victim:
             UNION ALL SELECT to_jsonb(s)::text FROM sessions s WHERE account_id = %(id)s
             UNION ALL SELECT to_jsonb(p)::text FROM passkeys p WHERE account_id = %(id)s
             UNION ALL SELECT to_jsonb(j)::text FROM jobs j WHERE account_id = %(id)s
+            UNION ALL SELECT to_jsonb(b)::text FROM batches b WHERE account_id = %(id)s
+            UNION ALL SELECT to_jsonb(w)::text FROM webhook_endpoints w WHERE account_id = %(id)s
+            UNION ALL SELECT to_jsonb(d)::text FROM webhook_deliveries d
+                JOIN webhook_messages m ON m.id = d.message_id WHERE account_id = %(id)s
             UNION ALL SELECT to_jsonb(m)::text FROM media m WHERE account_id = %(id)s
             UNION ALL SELECT to_jsonb(a)::text FROM accounts a WHERE id = %(id)s
             ORDER BY 1
