@@ -51,6 +51,11 @@ class Hub:
         self._wake = asyncio.Event()
         self._stopping = False
 
+    @property
+    def streams(self) -> int:
+        """How many streams are open."""
+        return sum(len(readers) for readers in self._followed.values())
+
     @contextmanager
     def following(self, job_id: UUID, after: int) -> Generator[Subscription]:
         """Follow a job from the event behind `after` on, as long as the context lasts. Raises UnavailableError."""

@@ -7,17 +7,22 @@ comes. Its own handler is asked by the other signal that it takes for the same w
 import asyncio
 import signal
 import threading
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from typing import Final
 
 from gateway.live.hub import Hub
 from gateway.live.listening import listen
+
+_GOOD_BYE_S: Final = 2.0
+"""How long the server is kept from stopping while streams end."""
+_LOOK_S: Final = 0.05
 
 
 @asynccontextmanager
 async def listening(hub: Hub, conninfo: str) -> AsyncGenerator[None]:
     """Let the hub hear of events as long as the context lasts, and end its streams with it."""
-    _call_at_the_end(hub.stop)
+    _end_streams_first(hub)
     tasks = [
         asyncio.create_task(hub.read_on(), name="read events of jobs"),
         asyncio.create_task(listen(conninfo, hub.take_notice, hub.look_everywhere), name="listen for events of jobs"),
@@ -33,8 +38,8 @@ async def listening(hub: Hub, conninfo: str) -> AsyncGenerator[None]:
                 await task
 
 
-def _call_at_the_end(stop: Callable[[], None]) -> None:
-    """Have `stop` called when this process is asked to end, before its server hears of it.
+def _end_streams_first(hub: Hub) -> None:
+    """Have the streams end when this process is asked to, before its server hears of it.
 
     Nothing is changed where no server handles SIGTERM, as in a test.
     """
@@ -43,8 +48,17 @@ def _call_at_the_end(stop: Callable[[], None]) -> None:
     if signal.getsignal(signal.SIGTERM) in {signal.SIG_DFL, signal.SIG_IGN, None}:
         return
 
-    def end() -> None:
-        stop()
-        signal.raise_signal(signal.SIGINT)
+    loop = asyncio.get_running_loop()
 
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end)
+    def hand_on(until: float) -> None:
+        # The server waits for answers that are being sent, but cuts WebSockets off before they could say good-bye.
+        if hub.streams and loop.time() < until:
+            loop.call_later(_LOOK_S, hand_on, until)
+        else:
+            loop.call_later(_LOOK_S, signal.raise_signal, signal.SIGINT)
+
+    def end() -> None:
+        hub.stop()
+        hand_on(loop.time() + _GOOD_BYE_S)
+
+    loop.add_signal_handler(signal.SIGTERM, end)

@@ -52,18 +52,20 @@ class Subscription:
                 break
             self._waiting.append(event)
             self.last = event.place
-        self._wake.set()
+        if self._waiting:
+            self._wake.set()
 
     async def next(self, within_s: float) -> JobEvent | None:
         """The next event; None where there is none within `within_s` seconds, or the stream has `ended`."""
-        if not self._waiting and self.ended is None:
-            self._wake.clear()
-            try:
-                async with asyncio.timeout(within_s):
+        try:
+            async with asyncio.timeout(within_s):
+                # What was offered may be what this reader has had already.
+                while not self._waiting and self.ended is None:
+                    self._wake.clear()
                     await self._wake.wait()
-            except TimeoutError:
-                return None
-        if self.ended is not None or not self._waiting:
+        except TimeoutError:
+            return None
+        if self.ended is not None:
             return None
         event = self._waiting.popleft()
         if self.behind and not self._waiting:
