@@ -1,6 +1,7 @@
 """Fixtures by subject; each module of `tests.fixtures` starts one kind of real part."""
 
 pytest_plugins = [
+    "tests.fixtures.bucket",
     "tests.fixtures.leftovers",
     "tests.fixtures.clients",
     "tests.fixtures.document",

@@ -4,6 +4,7 @@ Paths are relative, of plain characters, and chosen by us: `incoming/<id>/…` i
 where nothing but the platform writes. What is under a path was written whole or is not there.
 """
 
+import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -21,6 +22,8 @@ __all__ = ["LocalObjectStore", "MissingObjectError", "ObjectStore", "Stored", "c
 
 _CLIENT: Final[Any] = {"connect_timeout": "5s", "read_timeout": "30s", "timeout": "6h"}
 _RETRIES: Final[Any] = {"max_retries": 4, "retry_timeout": timedelta(seconds=60)}
+_PLAIN_HTTP: Final = {"s3": "AWS_ALLOW_HTTP", "az": "AZURE_ALLOW_HTTP"}
+"""The library's own variables; it does not read them where it is given other options of its connections."""
 _AZURE_HEADERS: Final = {"x-ms-blob-type": "BlockBlob"}
 
 
@@ -35,5 +38,6 @@ def connect(address: str) -> ObjectStore:
     parts = urlsplit(address)
     if parts.scheme == "file":
         return LocalObjectStore(Path(unquote(parts.path)))
-    store = from_url(address, client_options=_CLIENT, retry_config=_RETRIES)
+    plain = os.environ.get(_PLAIN_HTTP.get(parts.scheme, ""), "").lower() in {"1", "true"}
+    store = from_url(address, client_options={**_CLIENT, "allow_http": plain}, retry_config=_RETRIES)
     return ObjectStore(store, put_headers=_AZURE_HEADERS if isinstance(store, AzureStore) else None)
