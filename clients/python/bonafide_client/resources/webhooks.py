@@ -38,8 +38,46 @@ class EndpointChange(EndpointOptions, total=False):
     enabled: bool
 
 
-class Endpoints(Resource[D]):
-    """The addresses of the caller's account that are told."""
+class Deliveries(Resource[D]):
+    """What was told, or is being told."""
+
+    @Listing
+    def list(
+        self,
+        *,
+        endpoint_id: UUID | str | None = None,
+        status: DeliveryStatus | None = None,
+        event: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> PageCall[DeliverySummary]:
+        """List deliveries, newest first. `limit` is the size of a page."""
+        query = query_of({"endpoint_id": endpoint_id, "status": status, "event": event, "limit": limit})
+        return PageCall(path=path_of("webhooks", "deliveries"), read=_READ_DELIVERIES, query=query, cursor=cursor)
+
+    @Operation
+    def retrieve(self, delivery_id: UUID | str) -> Call[Delivery]:
+        """Read a delivery with its body and its latest tries."""
+        return Call(method="GET", path=path_of("webhooks", "deliveries", delivery_id), read=_READ_DELIVERY)
+
+    @Operation
+    def replay(self, delivery_id: UUID | str, *, idempotency_key: str | None = None) -> Call[Delivery]:
+        """Send once more what was delivered, given up or skipped, under the same `webhook-id`."""
+        return Call(
+            method="POST",
+            path=path_of("webhooks", "deliveries", delivery_id, "replay"),
+            read=_READ_DELIVERY,
+            idempotency_key=fresh_key(idempotency_key),
+        )
+
+
+class Webhooks(Resource[D]):
+    """The addresses of the caller's account that are told; `bonafide_client.webhooks.verify` is for those who are."""
+
+    @cached_property
+    def deliveries(self) -> Deliveries[D]:
+        """What was told, or is being told."""
+        return Deliveries(self.driver)
 
     @Operation
     def create(
@@ -98,50 +136,3 @@ class Endpoints(Resource[D]):
             read=_READ_DELIVERY,
             idempotency_key=fresh_key(idempotency_key),
         )
-
-
-class Deliveries(Resource[D]):
-    """What was told, or is being told."""
-
-    @Listing
-    def list(
-        self,
-        *,
-        endpoint_id: UUID | str | None = None,
-        status: DeliveryStatus | None = None,
-        event: str | None = None,
-        limit: int | None = None,
-        cursor: str | None = None,
-    ) -> PageCall[DeliverySummary]:
-        """List deliveries, newest first. `limit` is the size of a page."""
-        query = query_of({"endpoint_id": endpoint_id, "status": status, "event": event, "limit": limit})
-        return PageCall(path=path_of("webhooks", "deliveries"), read=_READ_DELIVERIES, query=query, cursor=cursor)
-
-    @Operation
-    def retrieve(self, delivery_id: UUID | str) -> Call[Delivery]:
-        """Read a delivery with its body and its latest tries."""
-        return Call(method="GET", path=path_of("webhooks", "deliveries", delivery_id), read=_READ_DELIVERY)
-
-    @Operation
-    def replay(self, delivery_id: UUID | str, *, idempotency_key: str | None = None) -> Call[Delivery]:
-        """Send once more what was delivered, given up or skipped, under the same `webhook-id`."""
-        return Call(
-            method="POST",
-            path=path_of("webhooks", "deliveries", delivery_id, "replay"),
-            read=_READ_DELIVERY,
-            idempotency_key=fresh_key(idempotency_key),
-        )
-
-
-class Webhooks(Resource[D]):
-    """Who is told of what; `bonafide_client.webhooks.verify` is for those who are."""
-
-    @cached_property
-    def endpoints(self) -> Endpoints[D]:
-        """The addresses that are told."""
-        return Endpoints(self.driver)
-
-    @cached_property
-    def deliveries(self) -> Deliveries[D]:
-        """What was told, or is being told."""
-        return Deliveries(self.driver)
