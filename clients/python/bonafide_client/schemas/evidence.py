@@ -54,8 +54,20 @@ class ImageEvidence(Schema, frozen=True, tag_field="modality", tag="image"):
     faces: tuple[FaceScore, ...]
 
 
+class StretchScore(Schema, frozen=True):
+    """Score of one stretch of a long video, in seconds from its start."""
+
+    start_s: float
+    end_s: float
+    p_fake: float
+
+
 class VideoEvidence(Schema, frozen=True, tag_field="modality", tag="video"):
-    """What was measured in a video; `frames_sampled` frames were decoded and searched for faces."""
+    """What was measured in a video; `frames_sampled` frames were decoded and searched for faces.
+
+    A long video is judged stretch by stretch: `stretches` lists all that count, and `tracks` the most suspicious track
+    of each of the most suspicious stretches. For a short one `stretches` is empty.
+    """
 
     width: int
     height: int
@@ -64,6 +76,7 @@ class VideoEvidence(Schema, frozen=True, tag_field="modality", tag="video"):
     frames_sampled: int
     faces_found: int
     tracks: tuple[TrackScore, ...]
+    stretches: tuple[StretchScore, ...] = ()
 
 
 class AudioEvidence(Schema, frozen=True, tag_field="modality", tag="audio"):
