@@ -13,7 +13,7 @@ TRAINING := .venv/.installed-train
 TESTING := .venv/.installed-test
 TRITON := .venv-triton/.installed
 
-.PHONY: help up down status logs doctor test check fuzz bench demo-models train-env lock
+.PHONY: help up down status logs doctor test check fuzz bench chaos demo-models train-env lock
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ fuzz: $(TESTING) ## Try every operation of the API with many made-up calls. FUZZ
 
 bench: $(TESTING) $(TRITON) ## Measure the platform beside a bare loop and a plain server.
 	$(BIN)/python -m scripts.bench $(ARGS)
+
+chaos: $(TESTING) $(TRITON) ## Kill, stop and cut off parts under load; count what is lost or late. ARGS="--only workers --kills 20"
+	$(BIN)/python -m scripts.chaos $(ARGS)
 
 demo-models: $(TRAINING) ## Make the demo weights anew: data, training, export.
 	$(BIN)/python -m scripts.demo $(ARGS)

@@ -159,3 +159,16 @@ async def repeat(work: Callable[[int], Awaitable[object]], *, callers: int, unti
         for first in range(callers):
             group.create_task(call(first))
     return done
+
+
+async def each(work: Callable[[int], Awaitable[object]], count: int, *, callers: int) -> None:
+    """Do work for each number from 0 on, by so many at once."""
+    left = iter(range(count))
+
+    async def call() -> None:
+        for number in left:
+            await work(number)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(callers):
+            group.create_task(call())

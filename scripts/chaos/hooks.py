@@ -13,7 +13,7 @@ from scripts.chaos.ledger import Books
 from scripts.chaos.receiver import Receiver, receiving
 from scripts.chaos.waiting import until
 
-SETTINGS: Final = {"OUTBOUND_ALLOWED_NETWORKS": '["127.0.0.0/8"]', "OUTBOUND_PORTS": "[]"}
+SETTINGS: Final = {"OUTBOUND_ALLOWED_NETWORKS": '["127.0.0.0/8"]', "WEBHOOKS_OVER_HTTP": "true"}
 """The receiver is on this machine, where webhooks are not sent to otherwise."""
 EVENTS: Final = ("job.succeeded", "job.failed", "job.cancelled")
 _WITHIN_S: Final = 120.0
@@ -53,7 +53,7 @@ class Hook:
 async def hooked(client: Client) -> AsyncGenerator[Hook]:
     """Have the account of a client told of its jobs, for the length of a block."""
     async with receiving() as receiver:
-        await client.post("/v1/webhooks", {"url": receiver.url, "events": list(EVENTS)})
+        await client.post("/v1/webhooks/endpoints", {"url": receiver.url, "events": list(EVENTS)})
         yield Hook(receiver)
 
 
