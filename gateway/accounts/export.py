@@ -109,6 +109,12 @@ KINDS: Final = (
         losses, dead, request_id, error_code, error_message, created_at, started_at, ended_at""",
     ),
     _of_table(
+        "batch",
+        "batches",
+        """id, key_id, status, name, total, archive_id, options, request_id, error_code, error_message, created_at,
+        ended_at""",
+    ),
+    _of_table(
         "detection",
         "detections",
         """id, number, key_id, status, modality, filename, media_type, size_bytes,

@@ -22,6 +22,7 @@ from gateway.jobs.schemas import JobStatus, ModelName
 from gateway.reference.operations import KEYED, BatchOperation, ExportOperation
 from gateway.reference.problems import problems
 from gateway.rendering import request_id_of
+from gateway.uploads.handlers import require_detecting
 
 Call = Request[Caller, Any, Any]
 BatchId = Annotated[UUID, PathParameter(description="Id of the batch.")]
@@ -61,7 +62,7 @@ async def receive_batch(request: Call, state: State) -> AsyncGenerator[Handed]:
     "/",
     summary="Hand many media over",
     status_code=202,
-    guards=[require()],
+    guards=[require(), require_detecting],
     dependencies={"handed": Provide(receive_batch)},
     operation_class=BatchOperation,
     request_max_body_size=None,

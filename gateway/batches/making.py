@@ -32,7 +32,7 @@ from gateway.errors import (
 )
 from gateway.jobs.addresses import look_at_address, modality_of_name
 from gateway.limits.refusals import refuse_over_limit
-from gateway.settings import MEDIA_MODALITIES, GatewaySettings
+from gateway.settings import GatewaySettings
 from gateway.storage.shelf import ReadyMedium, Shelf
 
 _UPLOADS: Final = text("""
@@ -71,8 +71,6 @@ class Making:
             GatewayError: Something of it is at fault, or it does not fit into what the caller may use today. Nothing
                 is done then.
         """
-        if not any(allows(caller.scopes, DETECT[modality]) for modality in MEDIA_MODALITIES):
-            raise MissingScopeError("This key has no scope to have anything judged.")
         batch = handed.batch
         if batch.items is not None:
             return await self._of_items(caller, batch, batch.items, request_id)
