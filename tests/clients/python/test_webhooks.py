@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from bonafide_client import BadRequestError, ConflictError, NotFoundError
 from bonafide_client.webhooks import InvalidSignatureError, verify
 from gateway.webhooks.secrets import as_text, make_secret, sign
+from tests.fixtures.gateway import make_account
 
 # The example that the specification's reference libraries are tested with.
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -102,3 +104,33 @@ def test_what_is_signed_but_no_event_is_refused(body: bytes) -> None:
     headers = HEADERS | {"webhook-signature": sign([secret], message_id=HEADERS["webhook-id"], timestamp=AT, body=body)}
     with pytest.raises(InvalidSignatureError):
         check(body=body, headers=headers, secrets=as_text(secret))
+
+
+@pytest.mark.integration
+async def test_both_clients_manage_endpoints_and_read_what_came_of_them(either, start_gateway, database) -> None:
+    gateway = await start_gateway(outbound_allowed_networks=["127.0.0.0/8"], webhooks_over_http=True)
+    client = either.client(gateway.url, api_key=await make_account(database))
+    made = await either(client.webhooks.create, "http://127.0.0.1:9/a", events=["job.failed"], description="mine")
+    assert made.secret.startswith("whsec_")
+    assert made.secret not in repr(made)
+    with pytest.raises(BadRequestError) as refused:
+        await either(client.webhooks.create, "http://169.254.169.254/")
+    assert refused.value.code == "url_not_allowed"
+    changed = await either(client.webhooks.update, made.id, url="http://127.0.0.1:9/b", enabled=False)
+    assert (changed.url, changed.enabled, changed.disabled_reason) == ("http://127.0.0.1:9/b", False, "owner")
+    await either(client.webhooks.update, made.id, enabled=True)
+    rotated = await either(client.webhooks.rotate, made.id, overlap_s=60)
+    assert rotated.former_secret_expires_at
+    assert rotated.secret != made.secret
+    assert [one.id for one in await either.all(client.webhooks.list())] == [made.id]
+    assert (await either(client.webhooks.retrieve, made.id)).events == ("job.failed",)
+    sent = await either(client.webhooks.test, made.id)
+    assert (sent.event, sent.status, sent.attempts) == ("webhook.test", "pending", ())
+    listed = await either.all(client.webhooks.deliveries.list(endpoint_id=made.id, status="pending"))
+    assert [one.id for one in listed] == [sent.id]
+    with pytest.raises(ConflictError):
+        await either(client.webhooks.deliveries.replay, sent.id)
+    assert (await either(client.webhooks.deliveries.retrieve, sent.id)).body["type"] == "webhook.test"
+    await either(client.webhooks.delete, made.id)
+    with pytest.raises(NotFoundError):
+        await either(client.webhooks.deliveries.retrieve, sent.id)
