@@ -25,6 +25,7 @@ from bentos.media.prepared import CropShape
 from scripts.stack.settings import CHECKOUT
 from tests.fixtures.media import png_bomb
 from tests.fixtures.stack import Stack, wait_until
+from tests.fixtures.triton import free_ports
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -199,9 +200,11 @@ def test_the_requests_of_the_readme_work_as_they_stand(stack: Stack, tmp_path: P
     readme = (CHECKOUT / "README.md").read_text()
     blocks = re.findall(r"```(sh|python)\n(.*?)```", readme, re.DOTALL)
     requests = [(language, block) for language, block in blocks if "127.0.0.1:8000" in block]
-    assert [language for language, _ in requests] == ["sh", "python", "sh"]
+    assert [language for language, _ in requests] == ["sh", "python", "sh", "sh"]
+    (port,) = free_ports(1)
     for language, block in requests:
         ours = block.replace("http://127.0.0.1:8000", stack.url).replace(".bonafide/api-key", str(stack.folder.api_key))
+        ours = ours.replace("9099", str(port))
         script = tmp_path / f"request.{language}"
         script.write_text(ours)
         command = ["bash", "-eu", str(script)] if language == "sh" else [sys.executable, str(script)]
