@@ -1,4 +1,5 @@
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,14 +9,20 @@ from scripts.detect.ledger import BusyError, Ledger, Sent, open_ledger
 URL = "http://127.0.0.1:8000"
 
 
+OPENED: list[Ledger] = []
+
+
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("BONAFIDE_HOME", str(tmp_path / "home"))
-    return tmp_path
+    yield tmp_path
+    while OPENED:
+        OPENED.pop().close()
 
 
-def opened(folder: Path, **changed: str) -> Ledger:
-    return open_ledger(folder, **{"url": URL, "key": "sk-live-1"} | changed)  # type: ignore[arg-type]
+def opened(folder: Path, *, url: str = URL, key: str = "sk-live-1", asked: str = "", anew: bool = False) -> Ledger:
+    OPENED.append(open_ledger(folder, url=url, key=key, asked=asked, anew=anew))
+    return OPENED[-1]
 
 
 def sent(name: str) -> Sent:
@@ -98,5 +105,5 @@ def test_only_one_process_works_on_a_folder(home: Path) -> None:
 
 def test_anew_forgets_what_was_noted(home: Path) -> None:
     filled(home).close()
-    ledger = open_ledger(home, url=URL, key="sk-live-1", anew=True)
+    ledger = opened(home, anew=True)
     assert state(ledger) == ({}, {})
