@@ -75,6 +75,8 @@ def compose(
         # A drain that outlasted our patience would be cut short by a kill.
         "BONAFIDE_DRAIN_TIMEOUT_S": str(grace * 0.75),
         "BONAFIDE_MAIL_FOLDER": str(folder.mail),
+        # Signed addresses and links in mails lead there; behind a proxy the environment says where that is.
+        "BONAFIDE_PUBLIC_URL": settings.gateway_url,
         **ours,
         **shared,
         **{f"BONAFIDE_{modality.upper()}_BENTO_URL": f"http://{HOST}:{port}" for modality, port in ports.items()},

@@ -31,3 +31,16 @@ def test_a_drain_is_over_before_patience_is(platform: Platform) -> None:
     for program in platform.programs:
         if program.name in {"gateway", "worker"}:
             assert float(program.environment["BONAFIDE_DRAIN_TIMEOUT_S"]) < program.grace_s
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, "http://127.0.0.1:8123"), ({"BONAFIDE_PUBLIC_URL": "https://a.example"}, "https://a.example")],
+)
+def test_addresses_lead_to_where_the_gateway_listens_unless_told_otherwise(
+    tmp_path: Path, given: dict[str, str], expected: str
+) -> None:
+    home = {"BONAFIDE_HOME": str(tmp_path / "home"), "BONAFIDE_GATEWAY_PORT": "8123", "PATH": "/usr/bin"}
+    programs = compose(load_settings(home | given), home | given).programs
+    told = {program.name: program.environment.get("BONAFIDE_PUBLIC_URL") for program in programs}
+    assert told["gateway"] == told["worker"] == expected
