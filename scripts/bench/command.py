@@ -26,6 +26,7 @@ def bench_command(
     keras: Annotated[bool, typer.Option(help="Also measure the server that people write today.")] = True,
     rows: Annotated[int, typer.Option(min=1000, help="Detections in the long history.")] = 1_000_000,
     logins: Annotated[int, typer.Option(min=20, help="Failed logins, half of them with known e-mails.")] = 2000,
+    streams: Annotated[int, typer.Option(min=2, help="Jobs that are followed live at once.")] = 1000,
     folder: Annotated[Path, typer.Option(help="Where media, state and results go.")] = CHECKOUT / ".bench",
     strict: Annotated[bool, typer.Option(help="Exit with 3 when a target was not reached.")] = False,
 ) -> None:
@@ -49,6 +50,7 @@ def bench_command(
         keras=keras,
         rows=rows,
         logins=logins,
+        streams=streams,
         folder=folder.resolve(),
     )
     try:

@@ -10,9 +10,12 @@ import psutil
 
 from scripts.bench.figures import Summary
 from scripts.bench.history import FEW, OperationCost
+from scripts.bench.long import LongRun
 from scripts.bench.media import Comparison
 from scripts.bench.sign_in import SignInTimes
+from scripts.bench.streams import StreamTimes
 from scripts.bench.targets import Outcome
+from scripts.bench.uploads import MEGABYTE, UploadRun
 
 
 class Results(msgspec.Struct, kw_only=True):
@@ -25,6 +28,9 @@ class Results(msgspec.Struct, kw_only=True):
     control: list[Summary] = []
     history: list[OperationCost] = []
     sign_in: SignInTimes | None = None
+    streams: StreamTimes | None = None
+    long: list[LongRun] = []
+    uploads: list[UploadRun] = []
     figures: dict[str, float] = {}
     media: list[Comparison] = []
     memory: dict[str, float] = {}
@@ -64,8 +70,11 @@ def render(results: Results) -> str:
         parts += [_image_table(results.control), _control_steps(results.control)]
     if results.history:
         parts.append(_history_table(results.history, results.settings["rows"]))
-    if results.sign_in:
-        parts.append(_sign_in_table(results.sign_in))
+    parts += _of_gateway_alone(results)
+    if results.long:
+        parts.append(_long_table(results.long))
+    if results.uploads:
+        parts.append(_upload_table(results.uploads))
     if results.media:
         parts.append(_media_table(results.media))
     if results.memory:
@@ -75,6 +84,16 @@ def render(results: Results) -> str:
     if results.outcomes:
         parts.append(_outcome_table(results.outcomes))
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _of_gateway_alone(results: Results) -> list[str]:
+    """What is measured at a gateway without the rest of the platform."""
+    parts: list[str] = []
+    if results.sign_in:
+        parts.append(_sign_in_table(results.sign_in))
+    if results.streams:
+        parts.append(_streams_table(results.streams))
+    return parts
 
 
 def _image_table(summaries: Sequence[Summary]) -> str:
@@ -151,6 +170,55 @@ def _sign_in_table(times: SignInTimes) -> str:
         f"unknown one in {times.slower:.1%} of all pairs; 50 % would tell nothing."
     )
     return f"{table(heads, rows)}\n\n{conclusion}"
+
+
+def _upload_table(runs: Sequence[UploadRun]) -> str:
+    heads = ("upload to a signed address", "MB", "sending s", "checking s", "growth of the gateway MB")
+    rows = [
+        (
+            run.title,
+            f"{run.size / MEGABYTE:.0f}",
+            f"{run.sending_s:.1f}",
+            f"{run.checking_s:.1f}",
+            f"{run.growth_mb:+.1f}",
+        )
+        for run in runs
+    ]
+    return table(heads, rows)
+
+
+def _long_table(runs: Sequence[LongRun]) -> str:
+    heads = ("minutes of video", "frames", "seconds", "CPU s", "CPU ms/frame", "peak MB", "growth MB", "lines")
+    rows = [
+        (
+            str(run.minutes),
+            str(run.frames),
+            f"{run.seconds:.1f}",
+            f"{run.cpu_s:.1f}",
+            f"{1000 * run.cpu_s / run.frames:.2f}",
+            f"{run.peak_mb:.0f}",
+            f"{run.slope_mb:+.1f}",
+            str(run.lines),
+        )
+        for run in runs
+    ]
+    return table(heads, rows)
+
+
+def _streams_table(times: StreamTimes) -> str:
+    heads = (f"{times.streams:,} open streams, {times.events:,} events", "")
+    rows = [
+        ("memory of the gateway a stream (PSS)", f"{times.kib_per_stream:.0f} KiB"),
+        ("opening them all", f"{times.opened_s:.1f} s"),
+        *(
+            (f"from an event's commit to its receipt, {name}", f"{value:.1f} ms")
+            for name, value in (("p50", times.p50_ms), ("p95", times.p95_ms), ("p99", times.p99_ms))
+        ),
+        ("an event for every one at once, until the last receipt", f"{times.burst_ms:.0f} ms"),
+        ("connections to Postgres, before and with them", f"{times.connections_before} and {times.connections}"),
+        ("of them listening", f"{times.listening}"),
+    ]
+    return table(heads, rows)
 
 
 def _media_table(media: Sequence[Comparison]) -> str:

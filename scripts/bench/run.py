@@ -18,19 +18,23 @@ from scripts.bench.control_plane import measure_control_plane
 from scripts.bench.history import measure_history, ratios
 from scripts.bench.image import measure_image
 from scripts.bench.keras_side import Server, keras_server
+from scripts.bench.long import MINUTES, long_figures, measure_long
 from scripts.bench.media import compare
 from scripts.bench.memory import measure_idle, measure_upload
 from scripts.bench.photographs import cached_photographs
 from scripts.bench.platform_side import Platform, platform
 from scripts.bench.report import Results, describe_machine
 from scripts.bench.sign_in import measure_sign_in
+from scripts.bench.streams import measure_streams
 from scripts.bench.targets import judge
+from scripts.bench.uploads import measure_uploads, upload_figures
 
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
 SEED: Final = 20_260
 CLIP_SECONDS: Final = 60
 SOUND_SECONDS: Final = 600
 UPLOAD_BYTES: Final = 500_000_000
+SIGNED_UPLOAD_BYTES: Final = 2_000_000_000
 MEDIA_ROUNDS: Final = 3
 
 
@@ -43,6 +47,9 @@ class Part(StrEnum):
     CONTROL = "control"
     HISTORY = "history"
     SIGN_IN = "sign-in"
+    STREAMS = "streams"
+    LONG = "long"
+    UPLOAD = "upload"
 
 
 ON_THE_PLATFORM: Final = frozenset({Part.IMAGE, Part.MEDIA, Part.MEMORY})
@@ -61,6 +68,7 @@ class Options:
     keras: bool
     rows: int
     logins: int
+    streams: int
     folder: Path
 
     @property
@@ -81,6 +89,7 @@ def run(options: Options, say: Callable[[str], None]) -> Results:
             "pictures": options.pictures,
             "rows": options.rows,
             "logins": options.logins,
+            "streams": options.streams,
             "seed": SEED,
         },
     )
@@ -96,6 +105,17 @@ def run(options: Options, say: Callable[[str], None]) -> Results:
         say("measuring failed logins")
         results.sign_in = measure_sign_in(options.logins, folder=options.folder, say=say)
         results.figures["sign_in_known/unknown"] = results.sign_in.ratio
+    if Part.STREAMS in options.parts:
+        say("measuring live streams")
+        results.streams = measure_streams(options.streams, folder=options.folder, say=say)
+        results.figures |= {"stream_kib": results.streams.kib_per_stream, "stream_p95_ms": results.streams.p95_ms}
+    if Part.UPLOAD in options.parts:
+        results.uploads = measure_uploads(SIGNED_UPLOAD_BYTES, folder=options.folder, say=say)
+        results.figures |= upload_figures(results.uploads)
+    if Part.LONG in options.parts:
+        say("measuring long videos")
+        results.long = measure_long(MINUTES, seed=SEED, say=say)
+        results.figures |= long_figures(results.long)
     if options.parts & ON_THE_PLATFORM:
         _measure_on_the_platform(results, options, say)
     results.outcomes = judge(results.figures)

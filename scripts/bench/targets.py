@@ -78,6 +78,35 @@ TARGETS = (
         )
         for operation, title in (("page", "a page"), ("stats", "statistics of 30 days"), ("admit", "admitting"))
     ),
+    Target(
+        figure="long_cost_a_frame_ratio",
+        title="CPU a frame, 2 h of video / 15 min",
+        comparison="at most",
+        bound=1.25,
+        unit="x",
+    ),
+    Target(
+        figure="long_memory_mb",
+        title="growth of the Bento's memory over 2 h of video",
+        comparison="below",
+        bound=20,
+        unit="MB",
+    ),
+    Target(
+        figure="signed_upload_mb",
+        title="2 GB upload to a signed address, growth of the gateway",
+        comparison="below",
+        bound=50,
+        unit="MB",
+    ),
+    Target(figure="stream_kib", title="memory of an open stream", comparison="below", bound=100, unit="KiB"),
+    Target(
+        figure="stream_p95_ms",
+        title="p95 from an event's commit to its receipt, 1 000 streams",
+        comparison="below",
+        bound=100,
+        unit="ms",
+    ),
     Target(figure="ready_s", title="ready after `up`, once installed", comparison="at most", bound=30, unit="s"),
 )
 
