@@ -60,7 +60,7 @@ async def test_failures_and_cancellations_are_told_too(
     cancelled = await hand_over(hooks)
     answer = await hooks.client.http.post(f"/v1/jobs/{cancelled['id']}/cancel", headers=hooks.client.headers())
     assert answer.status_code == 200, answer.text
-    bentos[Modality.IMAGE].refusal = (422, ErrorBody(code="unreadable_media", message="No."))
+    bentos[Modality.IMAGE].refusal = (400, ErrorBody(code="unreadable_media", message="No."))
     failed = await hand_over(hooks)
     async with working(gateway_settings):
         await told(receiver, 2)
