@@ -175,7 +175,8 @@ def test_no_secret_has_a_default(text: str) -> None:
     optional = set(re.findall(r"\$\{([A-Z_]+)(?::?-|\})", text))
 
     assert required == SECRETS
-    assert optional == {"BONAFIDE_GATEWAY_PORT", "BONAFIDE_SMTP_URL"}
+    places = {"BONAFIDE_GATEWAY_PORT", "BONAFIDE_OBJECT_STORE", "BONAFIDE_PUBLIC_URL"}
+    assert optional == places | {"BONAFIDE_SMTP_URL"}
 
 
 def test_only_the_gateway_is_published_and_only_to_this_machine(services: dict[str, Any]) -> None:
