@@ -1,6 +1,7 @@
 """The command behind `make chaos`: reads its options, runs, prints the figures, and fails where a bound was broken."""
 
 import asyncio
+import signal
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -54,6 +55,8 @@ def chaos_command(
         drains=drains,
         folder=folder.resolve(),
     )
+    # Ended as Ctrl-C ends it, it takes with it what it has started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         reports = asyncio.run(run(options, lambda text: console.print(text, highlight=False)))
     except ChaosError as error:

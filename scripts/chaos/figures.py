@@ -52,7 +52,10 @@ class Report:
 
     def times(self, what: str, seconds: Sequence[float], *, p95_s: float | None = None) -> None:
         """Note median, 95th percentile (below `p95_s`, where that is given) and longest of times in seconds, if any."""
-        self.tell(f"{what}: how many", len(seconds))
+        if p95_s is None:
+            self.tell(f"{what}: how many", len(seconds))
+        else:
+            self.at_least(f"{what}: how many", len(seconds), 1)
         if not seconds:
             return
         self.tell(f"{what}: p50", _duration(percentile(seconds, 50)))

@@ -19,7 +19,7 @@ from scripts.bench.keras_side import free_port
 from scripts.chaos.errors import ChaosError
 from scripts.stack import postgres, services, sessions
 from scripts.stack.postgres import Cluster
-from scripts.stack.program import Program, StartError, spawn
+from scripts.stack.program import Program, StartError
 from scripts.stack.running import start, stop
 from scripts.stack.settings import HOST
 
@@ -109,25 +109,18 @@ class Platform:
             await _kill(self.gateway)
             self.gateway = None
 
-    def start_worker(self) -> int:
-        """Start one worker more and return its process number; it is not waited for."""
-        program = services.worker(self.conninfo, self.environment, grace_s=self.grace_s)
-        process = spawn(program, log=self.root / "workers.log", mark=sessions.mark_of(self.run_id, "worker"))
-        self.workers[process.pid] = process
-        return process.pid
-
     async def start_workers(self, count: int) -> None:
-        """Start workers and wait until the last of them beats. Raises ChaosError where it does not."""
-        for _ in range(count - 1):
-            self.start_worker()
-        program = services.worker(self.conninfo, self.environment, grace_s=self.grace_s)
-        try:
-            process = await start(
-                program, log=self.root / "workers.log", run_id=self.run_id, deadline_s=START_DEADLINE_S
-            )
-        except StartError as error:
-            raise ChaosError(str(error)) from error
-        self.workers[process.pid] = process
+        """Start workers and wait until each of them beats. Raises ChaosError where one does not."""
+        for _ in range(count):
+            # Each is told from those before it by its number in the database, so they come one after the other.
+            program = services.worker(self.conninfo, self.environment, grace_s=self.grace_s)
+            try:
+                process = await start(
+                    program, log=self.root / "workers.log", run_id=self.run_id, deadline_s=START_DEADLINE_S
+                )
+            except StartError as error:
+                raise ChaosError(str(error)) from error
+            self.workers[process.pid] = process
 
     async def kill_worker(self, pid: int) -> None:
         """Kill a worker, as `kill -9` does."""

@@ -86,10 +86,11 @@ async def kill_workers(
         await books.charges(report, account.id)
         await books.messages(report, account.id, jobs)
         await hook.delivered(report, books, account.id, jobs)
-        late_s = [await _gone_on(books, one) for one in (*killer.interrupted, *killer.unbegun)]
-        report.times("begun again, after the end of the lease", late_s)
-        if late_s:
-            report.below("longest until an interrupted job was begun again, after its lease", max(late_s), TAKEN_UP_S)
+        for what, ones in (("begun again after the lease", killer.interrupted), ("taken anew", killer.unbegun)):
+            late_s = [await _gone_on(books, one) for one in ones]
+            report.times(f"interrupted jobs {what}", late_s)
+            if late_s:
+                report.below(f"longest until interrupted jobs were {what}", max(late_s), TAKEN_UP_S)
     return report
 
 
@@ -122,10 +123,11 @@ class _Killer:
             pid = self._chance.choice(list(self._place.workers))
             await until(functools.partial(self._books.rows, _HELD, (pid,)), within_s=_BUSY_S)
             await self._place.kill_worker(pid)
-            self._place.start_worker()
             self.killed += 1
             self.interrupted += [Interruption(*row) for row in await self._books.rows(_HELD, (pid,))]
             self.unbegun += [Interruption(*row) for row in await self._books.rows(_TAKEN, (self._lease_s,))]
+            # The next one dies among as many: a job that nobody is there to go on with says nothing of the queue.
+            await self._place.start_workers(1)
 
 
 async def _hand_over(client: Client, picture: bytes, jobs: int, kills: int, killer: _Killer) -> None:

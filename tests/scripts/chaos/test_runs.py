@@ -1,0 +1,70 @@
+"""Every chaos run in a short form, over real parts of its own: nothing is lost, doubled or late."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from scripts.chaos.__main__ import app
+from scripts.chaos.figures import Report, render
+from scripts.chaos.judges import judge_at
+from scripts.chaos.run import Options, Part, run
+from tests.fixtures.detectors import BENTO_TOKEN, REFERENCE_KEY, RunningBento
+
+SHORT = Options(
+    jobs=40,
+    kills=6,
+    workers=3,
+    lease_s=3.0,
+    stops=2,
+    gateway_kills=2,
+    cutting_s=12.0,
+    waiting=20_000,
+    claims=400,
+    idle_jobs=60,
+    told_jobs=20,
+    drains=1,
+)
+
+
+async def reports(part: Part, folder: Path, bento: RunningBento | None = None) -> list[Report]:
+    judge = bento and judge_at(
+        bento.url, token=BENTO_TOKEN, reference_key=REFERENCE_KEY, spool=bento.spool, words="The image Bento judged."
+    )
+    return await run(replace(SHORT, parts=(part,), folder=folder), print, judge)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("part", [Part.WORKERS, Part.GATEWAY, Part.DATABASE])
+async def test_nothing_is_lost_or_doubled_that_a_real_bento_judges(
+    part: Part, image_bento: RunningBento, outer_folder: Path
+) -> None:
+    found = await reports(part, outer_folder / "chaos", image_bento)
+    assert all(report.kept for report in found), render(found)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("part", [Part.LATE, Part.WEBHOOKS, Part.DRAIN, Part.THROUGHPUT])
+async def test_nothing_is_late_or_taken_twice_when_judging_takes_its_time(part: Part, outer_folder: Path) -> None:
+    found = await reports(part, outer_folder / "chaos")
+    assert all(report.kept for report in found), render(found)
+
+
+@pytest.mark.integration
+async def test_a_claim_takes_milliseconds_however_many_wait(outer_folder: Path) -> None:
+    found = await reports(Part.QUEUE, outer_folder / "chaos")
+    assert all(report.kept for report in found), render(found)
+
+
+@pytest.mark.integration
+def test_the_command_prints_the_figures(outer_folder: Path) -> None:
+    arguments = ["--only", "queue", "--waiting", "1000", "--claims", "100", "--folder", str(outer_folder / "chaos")]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code in {0, 3}, result.output
+    assert "| jobs waiting | 1,000 |" in result.stdout
+    assert not list((outer_folder / "chaos").iterdir())
+
+
+def test_a_run_that_nobody_knows_is_a_wrong_call() -> None:
+    assert CliRunner().invoke(app, ["--only", "weather"]).exit_code == 2
