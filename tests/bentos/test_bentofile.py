@@ -44,7 +44,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_holds_the_detectors_and_the_face_finder_and_nothing_else(built):
     sources = built / "src"
     inside = {str(path.relative_to(sources)) for path in sources.rglob("*") if path.is_file()}
-    assert {f"bentos/{name}.py" for name in ("image", "video", "audio", "contract")} <= inside
+    assert {f"bentos/{name}.py" for name in ("image", "video", "audio", "contract/__init__")} <= inside
     assert {f"bentos/weights/{net}.onnx" for net in ("pnet", "rnet", "onet")} <= inside
     assert "bentos/media/pool.py" in inside
     assert {name.split("/")[0] for name in inside} == {"bentos", "bentofile.yaml"}

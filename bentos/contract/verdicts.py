@@ -1,0 +1,192 @@
+"""What a Bento says of a medium: the verdict, what was measured, and which models there are."""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Modality(StrEnum):
+    """Kind of medium a model judges."""
+
+    IMAGE = "image"
+    VIDEO = "video"
+    AUDIO = "audio"
+    TEXT = "text"
+
+
+class Verdict(StrEnum):
+    """Three-way decision from the calibrated score and the card's two thresholds."""
+
+    REAL = "REAL"
+    FAKE = "FAKE"
+    UNCERTAIN = "UNCERTAIN"
+
+
+class Wire(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of the wire types: immutable, built by keyword."""
+
+
+class Reason(Wire, frozen=True):
+    """A stable code and a sentence that explains something about the verdict."""
+
+    code: str
+    message: str
+
+
+class Thresholds(Wire, frozen=True):
+    """Decision bounds on p_fake, in [0, 1]: below `low` is REAL, from `high` on FAKE, between them UNCERTAIN."""
+
+    low: float
+    high: float
+
+
+class Box(Wire, frozen=True):
+    """A rectangle in pixels of the upright picture; x, y may be negative where a margin leaves the picture."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+class FaceScore(Wire, frozen=True):
+    """A face found in an image, its detection confidence in [0, 1] and its score."""
+
+    box: Box
+    confidence: float
+    p_fake: float
+
+
+class FrameScore(Wire, frozen=True):
+    """Score of one sampled frame of a track; `time_s` is its presentation time in seconds."""
+
+    time_s: float
+    p_fake: float
+
+
+class TrackScore(Wire, frozen=True):
+    """One face followed over the sampled frames (or the picture's centre where no face was found) and its score."""
+
+    track: int
+    p_fake: float
+    box: Box
+    frames: tuple[FrameScore, ...]
+
+
+class WindowScore(Wire, frozen=True):
+    """Score of one stretch of audio, in seconds from the start of the clip."""
+
+    start_s: float
+    end_s: float
+    p_fake: float
+
+
+class ImageEvidence(Wire, frozen=True, tag_field="modality", tag="image"):
+    """What was measured in an image; width and height in pixels after EXIF rotation."""
+
+    width: int
+    height: int
+    format: str
+    faces_found: int
+    faces: tuple[FaceScore, ...]
+
+
+class StretchScore(Wire, frozen=True, omit_defaults=True):
+    """Score of one stretch of a video, or of one window of a sound, in seconds from the start.
+
+    `frames` are those of the stretch's most suspicious track; left out where they are listed elsewhere.
+    """
+
+    start_s: float
+    end_s: float
+    p_fake: float
+    frames: tuple[FrameScore, ...] = ()
+
+
+class VideoEvidence(Wire, frozen=True, tag_field="modality", tag="video", omit_defaults=True):
+    """What was measured in a video; `frames_sampled` frames were decoded and searched for faces.
+
+    A video that was judged stretch by stretch lists all of them in `stretches`, and in `tracks` the most suspicious
+    track of each of the most suspicious stretches.
+    """
+
+    width: int
+    height: int
+    duration_s: float
+    codec: str
+    frames_sampled: int
+    faces_found: int
+    tracks: tuple[TrackScore, ...]
+    stretches: tuple[StretchScore, ...] = ()
+
+
+class AudioEvidence(Wire, frozen=True, tag_field="modality", tag="audio"):
+    """What was measured in an audio clip; rate and channels are those of the source."""
+
+    duration_s: float
+    sample_rate: int
+    channels: int
+    codec: str
+    windows: tuple[WindowScore, ...]
+
+
+Evidence = ImageEvidence | VideoEvidence | AudioEvidence
+
+
+class Timings(Wire, frozen=True):
+    """Wall-clock milliseconds of the steps inside the Bento; `queue_ms` is the wait for a free decoding process."""
+
+    queue_ms: float
+    decode_ms: float
+    faces_ms: float
+    inference_ms: float
+    total_ms: float
+
+
+class Detection(Wire, frozen=True):
+    """A verdict with everything needed to reproduce it.
+
+    `p_fake` is the calibrated probability in [0, 1] that the medium is synthetic; `confidence` is
+    100 * max(p_fake, 1 - p_fake) with two decimals. `partial` is true when a part named in `unscored` has no score.
+    """
+
+    modality: Modality
+    verdict: Verdict
+    p_fake: float
+    confidence: float
+    reasons: tuple[Reason, ...]
+    partial: bool
+    unscored: tuple[Reason, ...]
+    model: str
+    version: int
+    digest: str
+    thresholds: Thresholds
+    evidence: Evidence
+    timings: Timings
+
+
+class VersionInfo(Wire, frozen=True):
+    """What the card of one served version says, for listings."""
+
+    version: int
+    digest: str
+    thresholds: Thresholds
+    metrics: dict[str, float | int | str]
+    demo: bool
+
+
+class ModelInfo(Wire, frozen=True):
+    """A model that a Bento serves; `default` marks the one asked where the caller names none."""
+
+    name: str
+    title: str
+    description: str
+    modality: Modality
+    default: bool
+    stable: VersionInfo
+
+
+class ModelList(Wire, frozen=True):
+    """Answer of `GET /models`."""
+
+    models: tuple[ModelInfo, ...]
