@@ -5,23 +5,27 @@ returns the result on a `Bonafide`, and something to await on an `AsyncBonafide`
 driver that the resource was made with.
 """
 
+import time
 from collections.abc import Callable, Coroutine, Generator
 from functools import partial, wraps
 from types import MethodType
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
+import anyio
 from anyio.to_thread import run_sync
 
 from bonafide_client.calls import Call
 from bonafide_client.drivers import AsyncDriver, SyncDriver
+from bonafide_client.following import AsyncFollowing, FollowCall, Following
 from bonafide_client.paging import AsyncPages, PageCall, Pages
+from bonafide_client.steps import Wait
 from bonafide_client.streams import AsyncStream, Stream
 
 P = ParamSpec("P")
 T = TypeVar("T")
 D = TypeVar("D", SyncDriver, AsyncDriver)
-Course = Generator[Call[Any] | Callable[[], Any], Any, T]
-"""Several calls one after the other, and work that blocks in between: each is done, and what came of it sent back."""
+Course = Generator[Call[Any] | Wait | Callable[[], Any], Any, T]
+"""Several calls, with waits and work that blocks in between: each is done, and what came of it sent back."""
 
 
 class Resource(Generic[D]):
@@ -106,6 +110,20 @@ class Streaming(_Method[P, Call[None]]):
         return self._bound(resource, lambda driver, call: driver.open(call))
 
 
+class Live(_Method[P, FollowCall]):
+    """A method whose results come as they happen."""
+
+    @overload
+    def __get__(self, resource: Resource[SyncDriver], owner: type) -> Callable[P, Following]: ...
+    @overload
+    def __get__(self, resource: Resource[AsyncDriver], owner: type) -> Callable[P, AsyncFollowing]: ...
+    @overload
+    def __get__(self, resource: None, owner: type) -> "Live[P]": ...
+    def __get__(self, resource: Resource[Any] | None, owner: type) -> Any:
+        """The method bound to a resource."""
+        return self._bound(resource, _follow)
+
+
 class Procedure(_Method[P, Course[T]]):
     """A method that makes several calls and has one result."""
 
@@ -120,6 +138,10 @@ class Procedure(_Method[P, Course[T]]):
         return self._bound(resource, _walk)
 
 
+def _follow(driver: SyncDriver | AsyncDriver, call: FollowCall) -> Following | AsyncFollowing:
+    return Following(driver, call) if isinstance(driver, SyncDriver) else AsyncFollowing(driver, call)
+
+
 def _walk(driver: SyncDriver | AsyncDriver, course: Course[T]) -> T | Coroutine[Any, Any, T]:
     return _walk_blocking(driver, course) if isinstance(driver, SyncDriver) else _walk_awaiting(driver, course)
 
@@ -132,7 +154,7 @@ def _walk_blocking(driver: SyncDriver, course: Course[T]) -> T:
         except StopIteration as end:
             return end.value
         try:
-            found = driver.run(step) if isinstance(step, Call) else step()
+            found = _do(driver, step)
         except Exception as error:  # noqa: BLE001 - The course decides what it means; most let it through.
             advance = partial(course.throw, error)
         else:
@@ -147,11 +169,23 @@ async def _walk_awaiting(driver: AsyncDriver, course: Course[T]) -> T:
         except StopIteration as end:
             return end.value
         try:
-            found = await (driver.run(step) if isinstance(step, Call) else run_sync(step))
+            found = await _do_awaiting(driver, step)
         except Exception as error:  # noqa: BLE001 - The same.
             advance = partial(course.throw, error)
         else:
             advance = partial(course.send, found)
+
+
+def _do(driver: SyncDriver, step: Call[Any] | Wait | Callable[[], Any]) -> Any:
+    if isinstance(step, Call):
+        return driver.run(step)
+    return time.sleep(step.seconds) if isinstance(step, Wait) else step()
+
+
+async def _do_awaiting(driver: AsyncDriver, step: Call[Any] | Wait | Callable[[], Any]) -> Any:
+    if isinstance(step, Call):
+        return await driver.run(step)
+    return await (anyio.sleep(step.seconds) if isinstance(step, Wait) else run_sync(step))
 
 
 def _pages(driver: SyncDriver | AsyncDriver, call: PageCall[T]) -> Pages[T] | AsyncPages[T]:

@@ -42,6 +42,11 @@ class Stream:
     def __init__(self, answer: Answer) -> None:
         self._response = cast("OpenAnswer", answer).response
 
+    @property
+    def status(self) -> int:
+        """The HTTP status of the answer."""
+        return self._response.status_code
+
     def __enter__(self) -> Self:
         return self
 
@@ -77,6 +82,11 @@ class AsyncStream:
 
     def __init__(self, answer: Answer) -> None:
         self._response = cast("OpenAnswer", answer).response
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of the answer."""
+        return self._response.status_code
 
     async def __aenter__(self) -> Self:
         return self

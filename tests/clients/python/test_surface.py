@@ -9,15 +9,17 @@ import pytest
 
 from bonafide_client import Bonafide, Tokens
 from bonafide_client.calls import Call
+from bonafide_client.following import FollowCall
 from bonafide_client.operations import Procedure, Resource, _Method
 from bonafide_client.paging import PageCall
 from gateway.app import build_app
 
 ROOT = Path(__file__).parents[3] / "clients" / "python"
 IN_A_BROWSER = re.compile(
-    r"/v1/(auth/passkeys/login(/verify)?|auth/oidc/\{\w+\}/(start|callback)|account/passkeys/register(/verify)?)"
+    r"/v1/(auth/passkeys/login(/verify)?|auth/oidc/\{\w+\}/(start|callback)|account/passkeys/register(/verify)?"
+    r"|jobs/\{\w+\}/ws)"
 )
-"""What only a browser with its user in front can do."""
+"""What only a browser with its user in front can do, and what is a conversation rather than a call."""
 BY_ITS_ADDRESS = re.compile(r"/v1/uploads/bytes/\{\w+\}")
 """What is sent to an address that the API has answered with, wherever that is."""
 SAMPLES: dict[str, Any] = {"number": 7, "file": b"RIFF", "label": "real", "username": "ada"}
@@ -49,7 +51,7 @@ def built(resource: Resource[Any], method: _Method[Any, Any]) -> Call[Any]:
     arguments = [SAMPLES.get(name, str(UUID(int=7)) if name.endswith("_id") else "x") for name in needed]
     named = {name: SAMPLES.get(name, "x") for name in keywords if name not in optional}
     call = method._build(resource, *arguments, **named)
-    return call.at(None) if isinstance(call, PageCall) else call
+    return call.at(None) if isinstance(call, (PageCall, FollowCall)) else call
 
 
 @pytest.fixture

@@ -1,19 +1,26 @@
 """`client.jobs`: hand media over, and see what becomes of them."""
 
+import math
+import time
 from collections.abc import Sequence
-from typing import Any, TypedDict, Unpack
+from typing import Any, Final, TypedDict, Unpack
 from uuid import UUID
 
 from bonafide_client.answers import reader_of
 from bonafide_client.calls import Call, fresh_key, path_of, query_of
-from bonafide_client.operations import D, Listing, Operation, Resource
+from bonafide_client.errors import CallTimeoutError
+from bonafide_client.following import FollowCall
+from bonafide_client.operations import Course, D, Listing, Live, Operation, Procedure, Resource
 from bonafide_client.paging import Page, PageCall
 from bonafide_client.schemas.detections import Modality
 from bonafide_client.schemas.jobs import Job, JobStatus, JobSummary
+from bonafide_client.steps import Wait
 from bonafide_client.uploads import File, Upload
 
 _READ = reader_of(Job)
 _READ_PAGE = reader_of(Page[JobSummary])
+_FIRST_LOOK_S: Final = 0.1
+_SLOWEST_LOOK_S: Final = 2.0
 
 
 class JobOptions(TypedDict, total=False):
@@ -77,6 +84,33 @@ class Jobs(Resource[D]):
         """List jobs, newest first. `limit` is the size of a page, at most 100."""
         query = query_of({"limit": limit, "status": status, "batch_id": batch_id})
         return PageCall(path=path_of("jobs"), read=_READ_PAGE, query=query, cursor=cursor)
+
+    @Live
+    def follow(self, job_id: UUID | str, *, after: int = 0) -> FollowCall:
+        """Iterate over what happens to a job, each event as soon as it has, up to the one that ends it.
+
+        `after` is the id of the last event that you have had already. A stream that breaks off is gone on with.
+        """
+        return FollowCall(path_of("jobs", job_id, "events"), after)
+
+    @Procedure
+    def wait(self, job_id: UUID | str, *, timeout: float | None = None) -> Course[Job]:
+        """Wait until a job has ended, and read it: it `succeeded`, `failed` or is `cancelled`.
+
+        It is asked for now and then. Raises CallTimeoutError where it takes longer than `timeout` seconds; it goes on
+        then.
+        """
+        until = math.inf if timeout is None else time.monotonic() + timeout
+        pause = _FIRST_LOOK_S
+        while True:
+            job: Job = yield Jobs.retrieve.build(self, job_id)
+            if job.ended:
+                return job
+            left = until - time.monotonic()
+            if left <= 0:
+                raise CallTimeoutError("The job has not ended in this time.")
+            yield Wait(min(pause, left))
+            pause = min(1.5 * pause, _SLOWEST_LOOK_S)
 
     @Operation
     def cancel(self, job_id: UUID | str, *, idempotency_key: str | None = None) -> Call[Job]:

@@ -1,7 +1,7 @@
 """Jobs: media that were handed over."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from bonafide_client.schemas import Schema
@@ -9,6 +9,7 @@ from bonafide_client.schemas.detections import Detection, DetectionFailure, Moda
 
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 JobPriority = Literal["interactive", "api", "batch"]
+_ENDED: Final = frozenset(("succeeded", "failed", "cancelled"))
 
 
 class JobProgress(Schema, frozen=True):
@@ -19,6 +20,23 @@ class JobProgress(Schema, frozen=True):
     unit: Literal["frames", "seconds"]
     elapsed_s: float
     remaining_s: float | None = None
+
+
+class JobEvent(Schema, frozen=True):
+    """Something that happened to a job; `id` counts from 1 in each job.
+
+    `event` is `queued`, `running`, `progress`, `retrying`, `succeeded`, `failed` or `cancelled`, and `data` what there
+    is to say of it: always the `job_id` and when (`at`), how far the work is, the verdict, or the error.
+    """
+
+    id: int
+    event: str
+    data: dict[str, Any]
+
+    @property
+    def ended(self) -> bool:
+        """Whether the job has ended with it."""
+        return self.event in _ENDED
 
 
 class JobSummary(Schema, frozen=True):
@@ -54,7 +72,7 @@ class JobSummary(Schema, frozen=True):
     @property
     def ended(self) -> bool:
         """Whether nothing more will happen to it."""
-        return self.status in {"succeeded", "failed", "cancelled"}
+        return self.status in _ENDED
 
 
 class Job(JobSummary, frozen=True):
