@@ -29,14 +29,16 @@ _CLOSED: Final[LiteralString] = """
     RETURNING d.id, d.number, d.settled_at, d.account_id, d.charged_on, d.modality, d.key_id, d.p_fake, d.verdict,
         d.charged, d.size_bytes, d.medium_id
 """
-_COUNTED: Final[LiteralString] = """
+_DAYS: Final[LiteralString] = """
     INSERT INTO detection_days AS n (account_id, day, modality, key_id, succeeded, fake, verdict_real, verdict_fake,
         verdict_uncertain, charged, bytes)
     SELECT account_id, charged_on, modality, coalesce(key_id, '00000000-0000-0000-0000-000000000000') AS key,
         count(*), count(*) FILTER (WHERE p_fake >= 0.5), count(*) FILTER (WHERE verdict = 'REAL'),
         count(*) FILTER (WHERE verdict = 'FAKE'), count(*) FILTER (WHERE verdict = 'UNCERTAIN'),
         sum(charged), sum(size_bytes)
-    FROM closed GROUP BY account_id, charged_on, modality, key ORDER BY account_id, charged_on, modality, key
+"""
+_COUNTED: Final[LiteralString] = """
+    GROUP BY account_id, charged_on, modality, key ORDER BY account_id, charged_on, modality, key
     ON CONFLICT (account_id, day, modality, key_id) DO UPDATE SET
         succeeded = n.succeeded + excluded.succeeded, fake = n.fake + excluded.fake,
         verdict_real = n.verdict_real + excluded.verdict_real, verdict_fake = n.verdict_fake + excluded.verdict_fake,
@@ -44,11 +46,12 @@ _COUNTED: Final[LiteralString] = """
         charged = n.charged + excluded.charged, bytes = n.bytes + excluded.bytes
 """
 SETTLE: Final[LiteralString] = f"""
-WITH closed AS ({_CLOSE} FROM {_CLOSINGS} {_CLOSED}), counted AS ({_COUNTED})
+WITH closed AS ({_CLOSE} FROM {_CLOSINGS} {_CLOSED}), counted AS ({_DAYS} FROM closed {_COUNTED})
 SELECT id, number, settled_at, NULL::uuid FROM closed
 """  # noqa: S608 - The inserted texts are constants.
 
-# A medium that was discarded in between, with its whole account, is not kept.
+# A medium that was discarded in between, with its whole account, is not kept. The days are counted once all media are
+# kept, for locks are taken in this order.
 SETTLE_KEEPING: Final[LiteralString] = f"""
 WITH closed AS (
     {_CLOSE}, medium_id = r.id
@@ -56,7 +59,8 @@ WITH closed AS (
 ), kept AS (
     UPDATE media m SET state = 'ready', completed_at = now(), expires_at = kept_until(m.account_id)
     FROM closed c WHERE m.id = c.medium_id AND m.state = 'reserved'
-), counted AS ({_COUNTED})
+    RETURNING m.id
+), counted AS ({_DAYS} FROM closed CROSS JOIN (SELECT count(*) FROM kept) AS first {_COUNTED})
 SELECT id, number, settled_at, medium_id FROM closed
 """  # noqa: S608 - The inserted texts are constants.
 

@@ -117,3 +117,26 @@ def test_one_that_is_started_again_is_not_taken_for_its_dead_predecessor(
 def test_it_does_not_start_without_a_database(environment: dict[str, str]) -> None:
     there_is_none = {"BONAFIDE_DATABASE_URL": "postgresql+psycopg://nobody@127.0.0.1:9/nothing"}
     assert check(environment | there_is_none) == 1
+
+
+def test_it_lets_go_of_media_and_leaves_a_proof(
+    environment: dict[str, str], opened: Database, tmp_path: Path, gateway_settings: GatewaySettings
+) -> None:
+    opened.execute("INSERT INTO accounts (email) VALUES ('a@example.org')")
+    made = """
+        INSERT INTO media (id, account_id, state, path, object_path, filename, size_bytes, kept, completed_at,
+            expires_at)
+        SELECT n.id, a.id, 'ready', n.id::text, 'media/' || n.id, 'a.jpg', 5, true, now(), now() + n.left
+        FROM accounts a, (VALUES (uuidv7(), interval '-1 s'), (uuidv7(), interval '1 h')) AS n (id, "left")
+        RETURNING object_path
+    """
+    folder = gateway_settings.spool.parent / "media"
+    (folder / "media").mkdir(parents=True)
+    due, kept = [folder / row[0] for row in opened.execute(made).fetchall()]
+    for path in (due, kept):
+        path.write_text("bytes")
+    with worker(environment, tmp_path / "worker.log"):
+        wait_until(lambda: not due.exists())
+        wait_until(lambda: opened.execute("SELECT reason FROM deletion_proofs").fetchall() == [("retention",)])
+    assert kept.exists()
+    assert opened.execute("SELECT kept_bytes, kept_count, passing_count FROM storage_meters").fetchall() == [(5, 1, 0)]

@@ -15,6 +15,7 @@ GOLD = {
     "title": "Gold",
     "daily_limit": 5000,
     "daily_bytes": 10**12,
+    "storage_bytes": 10**13,
     "burst_limit": 50,
     "burst_period_s": 10,
     "concurrent_limit": 8,

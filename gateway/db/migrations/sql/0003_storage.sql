@@ -1,6 +1,6 @@
 -- What accounts have in the object store: room for it, how long it stays, and how it goes. Locks are taken in the order
--- jobs, detections, media, storage meters, meters, counts of days; storage meters of several accounts in the order of
--- their ids.
+-- jobs, detections, the account, media, storage meters, meters, counts of days; storage meters of several accounts in the
+-- order of their ids. Who ends an account locks it first, and of its detections only those that nobody settles any more.
 
 -- Take the storage meter of an account for oneself until the transaction ends.
 CREATE FUNCTION lock_storage(of_account uuid) RETURNS storage_meters LANGUAGE plpgsql AS $$
