@@ -41,9 +41,7 @@ async def put(client: Client, url: str, data: Any, **headers: str) -> httpx.Resp
 
 
 async def complete(client: Client, upload: dict[str, Any], **body: str) -> httpx.Response:
-    return await client.http.post(
-        f"/v1/uploads/{upload['id']}/complete", headers=client.headers(), json=body or None
-    )
+    return await client.http.post(f"/v1/uploads/{upload['id']}/complete", headers=client.headers(), json=body or None)
 
 
 async def read(client: Client, upload: dict[str, Any]) -> dict[str, Any]:
