@@ -106,13 +106,13 @@ KINDS: Final = (
         "job",
         "jobs",
         """id, key_id, batch_id, place, detection_id, medium_id, source_url, model, class, status, attempts, failures,
-        losses, dead, request_id, error_code, error_message, created_at, started_at, ended_at""",
+        losses, dead, request_id, progress, error_code, error_message, created_at, run_at, started_at, ended_at""",
     ),
     _of_table(
         "batch",
         "batches",
-        """id, key_id, status, name, total, archive_id, options, request_id, error_code, error_message, created_at,
-        ended_at""",
+        """id, key_id, status, name, total, archive_id, options, request_id, next_place, failures, error_code,
+        error_message, created_at, ended_at""",
     ),
     _of_table(
         "detection",

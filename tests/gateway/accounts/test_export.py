@@ -37,6 +37,10 @@ NOT_SHOWN = {
     "response",
     "secret",
     "former_secret",
+    "ticket",
+    "lease_until",
+    "place_in_queue",
+    "worker",
     "status",
 }
 """Secrets and their digests, and what only steers the platform; an idempotency key's own answer is the detection."""

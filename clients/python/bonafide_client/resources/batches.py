@@ -55,10 +55,10 @@ class Batches(Resource[D]):
         A call with the `idempotency_key` of an earlier one is answered with the same batch; without, each call has its
         own.
         """
-        if (items is None) == (archive_id is None):
+        if items is not None and archive_id is not None:
             raise ValueError("give one of: items, an archive_id")
         body: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-        body |= {"archive": str(archive_id)} if items is None else {"items": [_plain(item) for item in items]}
+        body |= {"items": [_plain(item) for item in items or ()]} if archive_id is None else {"archive": str(archive_id)}
         key = fresh_key(idempotency_key)
         return Call(method="POST", path=path_of("batches"), read=_READ, json=body, idempotency_key=key)
 
