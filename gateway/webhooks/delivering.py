@@ -5,6 +5,7 @@ runs twice sends once. A worker that dies in the middle leaves a claim that laps
 `webhook-id`.
 """
 
+import asyncio
 import random
 import time
 from collections import Counter
@@ -21,6 +22,7 @@ from uuid import UUID
 import msgspec
 import structlog
 from sqlalchemy import text
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.db.transactions import transaction
@@ -42,6 +44,7 @@ MOST_AT_ONCE: Final = 8
 
 _JITTER: Final = 0.1
 _BUSY_S: Final = (0.5, 5.0)
+_SETTLE_PAUSES_S: Final = (0.2, 0.5, 1.0)
 _CLAIM_MARGIN_S: Final = 5.0
 _OVERDUE_S: Final = 5.0
 _REISSUED_AT_ONCE: Final = 200
@@ -137,7 +140,7 @@ class Courier:
                 return
             claim = await self._claim(UUID(delivery_id))
             if claim is not None:
-                await self._settle(claim, await self._send(claim))
+                await self._keep(claim, await self._send(claim))
 
     async def reissue(self) -> int:
         """Put deliveries back into the queue whose worker died with them; returns how many."""
@@ -209,6 +212,18 @@ class Courier:
             answer=reply.body.decode(errors="replace").replace("\x00", "\ufffd"),
             retry_after_s=retry_after_s(reply),
         )
+
+    async def _keep(self, claim: Claim, outcome: Outcome) -> None:
+        """Write down what came of a try, also where the database is away for a moment: else it would be sent again."""
+        for pause_s in _SETTLE_PAUSES_S:
+            try:
+                await self._settle(claim, outcome)
+            except (OperationalError, InterfaceError):
+                _log.warning("delivery_not_settled", delivery=str(claim.delivery_id), exc_info=True)
+                await asyncio.sleep(pause_s)
+            else:
+                return
+        await self._settle(claim, outcome)
 
     async def _settle(self, claim: Claim, outcome: Outcome) -> None:
         """Write down what came of a try, and what follows from it."""

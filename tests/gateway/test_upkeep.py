@@ -28,6 +28,9 @@ ROWS = """
     INSERT INTO sessions (account_id, method, expires_at)
     SELECT id, word, now() + span
     FROM accounts, (VALUES ('old', interval '-31 days'), ('new', '-29 days')) v (word, span);
+    INSERT INTO webhook_messages (account_id, event, subject_id, body, created_at)
+    SELECT id, word, uuidv4(), '{}', now() + span
+    FROM accounts, (VALUES ('old', interval '-31 days'), ('new', '-29 days')) v (word, span);
     INSERT INTO refresh_tokens (digest, session_id, expires_at)
     SELECT sha256(word::bytea), s.id, now() + span
     FROM sessions s, (VALUES ('old', interval '-31 days'), ('new', '-29 days')) v (word, span) WHERE s.method = 'new';
@@ -39,6 +42,7 @@ LEFT = {
     "SELECT email FROM one_time_tokens",
     "SELECT subject FROM sign_in_failures",
     "SELECT method FROM sessions",
+    "SELECT event FROM webhook_messages",
     "SELECT CASE WHEN digest = sha256('new') THEN 'new' ELSE 'old' END FROM refresh_tokens",
 }
 

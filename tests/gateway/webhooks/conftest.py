@@ -42,6 +42,8 @@ class Receiver:
     answers: list[web.Response | float] = field(default_factory=list[Any])
     calls: list[Received] = field(default_factory=list[Received])
     port: int = 0
+    under_way: int = 0
+    most_under_way: int = 0
 
     @property
     def url(self) -> str:
@@ -56,7 +58,10 @@ class Receiver:
         self.calls.append(Received(headers, await request.read()))
         answer = self.answers[min(len(self.calls), len(self.answers)) - 1] if self.answers else 200
         if isinstance(answer, float):
+            self.under_way += 1
+            self.most_under_way = max(self.most_under_way, self.under_way)
             await asyncio.sleep(answer)
+            self.under_way -= 1
             return web.Response()
         if isinstance(answer, int):
             return web.Response(status=answer)
