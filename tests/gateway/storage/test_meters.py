@@ -34,6 +34,10 @@ ROOM = 120
 
 _ANY_JUDGED = "SELECT id FROM detections WHERE account_id = %s AND status = 'succeeded' ORDER BY random() LIMIT 1"
 
+_SOME_DUE = """
+    UPDATE media SET expires_at = now() - interval '1 s' WHERE account_id = %s AND state = 'ready' AND random() < 0.3
+"""
+
 
 @dataclass
 class Turmoil:
@@ -73,8 +77,7 @@ class Turmoil:
                 await self.storage.delete(holder.account_id, medium.id)
 
     async def expire(self, holder: Holder) -> None:
-        due = "UPDATE media SET expires_at = now() - interval '1 s' WHERE account_id = %s AND random() < 0.3"
-        await holder.database.execute(due, [holder.account_id])
+        await holder.database.execute(_SOME_DUE, [holder.account_id])
         await self.retention.sweep()
 
     async def retain(self, holder: Holder) -> None:

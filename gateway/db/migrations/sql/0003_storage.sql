@@ -122,6 +122,9 @@ CREATE FUNCTION forget_media(of_ids uuid[]) RETURNS integer LANGUAGE plpgsql AS 
 DECLARE
     count integer;
 BEGIN
+    -- What still names them: ended jobs, and detections whose account ended while they ran.
+    PERFORM 1 FROM jobs WHERE medium_id = ANY (of_ids) ORDER BY id FOR NO KEY UPDATE;
+    PERFORM 1 FROM detections WHERE medium_id = ANY (of_ids) ORDER BY id FOR NO KEY UPDATE;
     PERFORM 1 FROM media WHERE id = ANY (of_ids) ORDER BY id FOR UPDATE;
     PERFORM 1 FROM storage_meters s
     WHERE s.account_id IN (SELECT m.account_id FROM media m WHERE m.id = ANY (of_ids))
