@@ -34,7 +34,10 @@ _EXPIRE: Final[LiteralString] = "SELECT expire_media(%s)"
 _TAKE: Final[LiteralString] = "SELECT id, object_path FROM take_discarded(%s, %s)"
 _FORGET: Final[LiteralString] = "SELECT forget_media(%s::uuid[])"
 _UNKNOWN: Final[LiteralString] = """
-    SELECT o.id FROM unnest(%s::uuid[]) AS o (id) WHERE NOT EXISTS (SELECT 1 FROM media m WHERE m.id = o.id)
+    SELECT o.path FROM unnest(%s::text[], %s::uuid[]) AS o (path, id)
+    WHERE NOT EXISTS (
+        SELECT 1 FROM media m WHERE m.id = o.id AND (m.state = 'open' OR o.path NOT LIKE 'incoming/%%')
+    )
 """
 _EMPTY: Final[LiteralString] = "SELECT empty_bin(%s, %s)"
 
@@ -88,8 +91,10 @@ class Retention:
         async def one(medium_id: UUID, paths: set[str]) -> UUID | None:
             async with permits:
                 try:
-                    async for part in self._objects.list(f"incoming/{medium_id}/"):
-                        paths.add(part.path)
+                    # Beside the object itself: what was sent for it, and copies of it whose making broke off.
+                    for folder in (f"incoming/{medium_id}", f"media/{medium_id}"):
+                        async for part in self._objects.list(folder):
+                            paths.add(part.path)
                     for path in paths:
                         await self._objects.remove(path)
                 except GatewayError as error:
@@ -107,7 +112,8 @@ class Retention:
     async def sweep_orphans(self) -> int:
         """Remove objects, a day old or more, that belong to no medium; returns how many there were.
 
-        A process that died between storing an object and writing its row leaves such.
+        A process that died between storing an object and writing its row leaves such, and whoever sends something to
+        the signed address of a bucket once his upload is complete.
         """
         removed = seen = 0
         before = datetime.now(UTC) - _FRESH
@@ -141,12 +147,10 @@ class Retention:
     async def _remove_unknown(self, page: Sequence[Stored]) -> int:
         owners = {stored.path: UUID(match[1]) for stored in page if (match := _ID.match(stored.path))}
         async with self._pool.connection() as database:
-            rows = await (await database.execute(_UNKNOWN, (list(set(owners.values())),))).fetchall()
-        unknown = {row[0] for row in rows}
-        orphans = [path for path, owner in owners.items() if owner in unknown]
-        for path in orphans:
+            rows = await (await database.execute(_UNKNOWN, (list(owners), list(owners.values())))).fetchall()
+        for (path,) in rows:
             await self._objects.remove(path)
-        return len(orphans)
+        return len(rows)
 
     async def _count(self, statement: LiteralString, parameters: Sequence[object]) -> int:
         async with self._pool.connection() as database:
