@@ -51,7 +51,7 @@ class Arrival:
             origin = self._origin(peer, _values(scope, b"x-forwarded-for"))
             # The last one is what the proxy next to us has added.
             for told in _values(scope, b"x-forwarded-proto")[-1:]:
-                scheme = _scheme(told.lower(), scope["type"]) or scheme
+                scheme = _scheme(told.lower(), scope.get("type")) or scheme
         scope["client"] = (str(origin), client[1] if origin == peer else 0)
         scope["scheme"] = scheme
 
@@ -100,7 +100,7 @@ class Arrival:
         )
 
 
-def _scheme(told: str, kind: str) -> str | None:
+def _scheme(told: str, kind: str | None) -> str | None:
     """The scheme of a request, or of a WebSocket, that a proxy tells of by either name; None where it is none."""
     if told not in _SCHEMES:
         return None
