@@ -130,7 +130,7 @@ class Outbound:
             read = URL(url, encoded=True)
         except ValueError as error:
             raise UrlNotAllowedError("This is no URL.") from error
-        host = (read.host or "").lower().removesuffix(".")
+        host = (read.raw_host or "").lower().removesuffix(".")
         if (read.scheme, host, read.port) != (target.scheme, target.host, target.port):
             raise UrlNotAllowedError("This is no URL that means one thing.")
         return target

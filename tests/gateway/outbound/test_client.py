@@ -295,3 +295,17 @@ async def test_the_system_resolver_is_asked_in_threads_and_localhost_is_this_mac
         assert (await post(outbound, f"http://localhost:{listener.port}/")).status == 200
         with pytest.raises(UrlNotAllowedError):
             await outbound.check("http://no-such-name.invalid/")
+
+
+@pytest.mark.parametrize(
+    ("url", "asked"),
+    [
+        ("https://xn--bcher-kva.example/hooks?a=%2F", ["xn--bcher-kva.example"]),
+        ("https://Example.ORG.:443", ["example.org"]),
+        ("https://[2606:4700:0:0:0:0:0:1111]/", []),
+    ],
+)
+async def test_what_is_public_is_allowed_in_every_way_of_writing_it(opened: Open, url: str, asked: list[str]) -> None:
+    names = Names(["8.8.8.8", "2606:4700::1111"])
+    await (await opened(names)).check(url, https_only=True)
+    assert names.asked == asked
