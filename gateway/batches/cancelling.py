@@ -30,7 +30,7 @@ _DROP: Final = text("""
         WHERE i.batch_id = b.id AND j.id IS NULL
     ))
 """)
-_CANCEL: Final = text("SELECT cancel_job(:id, :message)")
+_CANCEL: Final = text("SELECT count(cancel_job(o.id, :message)) FROM unnest(CAST(:ids AS uuid[])) AS o (id)")
 
 
 class Cancelling:
@@ -47,8 +47,7 @@ class Cancelling:
         """
         async with transaction(self._engine) as connection:
             ids = (await connection.execute(_OPEN, {"id": batch_id, "most": _STEP})).scalars().all()
-            for one in ids:
-                await connection.execute(_CANCEL, {"id": one, "message": _MESSAGE})
+            await connection.execute(_CANCEL, {"ids": list(ids), "message": _MESSAGE})
             for one in ids:
                 await self._endings.after(connection, one)
             if not ids:

@@ -94,23 +94,34 @@ class Making:
             wanted = list({item.upload_id for item in items if item.upload_id is not None})
             found = await connection.execute(_UPLOADS, {"account": caller.account_id, "ids": wanted})
             uploads = {row.id: row for row in found}
-            documents: list[dict[str, Any]] = []
-            faults: list[tuple[str, str]] = []
-            for place, item in enumerate(items):
-                try:
-                    documents.append(self._document(caller, place, item, uploads))
-                except (InvalidBodyError, NotFoundError) as error:
-                    faults.append((f"items.{place}", error.message))
-                    if len(faults) >= MOST_FAULTS:
-                        break
-            if faults:
-                raise InvalidItemsError(faults)
+            # Thousands of items take a while, in which others are to be answered.
+            documents = await asyncio.to_thread(self._documents, caller, items, uploads)
             size = sum(uploads[item.upload_id].size_bytes for item in items if item.upload_id is not None)
             refuse_over_limit(caller.allowance, size=size, charge=len(items))
             view = await _insert(connection, caller, batch, total=len(items), request_id=request_id)
             encoded = msgspec.json.encode(documents).decode()
             await connection.execute(_INSERT_ITEMS, {"batch": view.id, "items": encoded})
             return view
+
+    def _documents(self, caller: Caller, items: Sequence[NewItem], uploads: dict[UUID, Any]) -> list[dict[str, Any]]:
+        """Items as their rows are made from.
+
+        Raises:
+            InvalidItemsError: Some are at fault; the first of them are named.
+            ForbiddenError: The caller may not have one judged.
+        """
+        documents: list[dict[str, Any]] = []
+        faults: list[tuple[str, str]] = []
+        for place, item in enumerate(items):
+            try:
+                documents.append(self._document(caller, place, item, uploads))
+            except (InvalidBodyError, NotFoundError) as error:
+                faults.append((f"items.{place}", error.message))
+                if len(faults) >= MOST_FAULTS:
+                    break
+        if faults:
+            raise InvalidItemsError(faults)
+        return documents
 
     def _document(self, caller: Caller, place: int, item: NewItem, uploads: dict[UUID, Any]) -> dict[str, Any]:
         """An item as its row is made from. Raises GatewayError."""
