@@ -44,7 +44,7 @@ TAGS: Final = {
     "Keys": "API keys: make, restrict, rotate, revoke.",
     "Sign-in": "Register, log in, refresh, verify an e-mail, recover a password.",
     "Account": "One's own account: profile, password, passkeys, sessions, export, deletion.",
-    "Admin": "For super_admins: users, plans, jobs, the audit log.",
+    "Admin": "For super_admins: users, plans, everybody's jobs and their queue, tasks, the audit log.",
     "Keys and quota": "The key-and-quota contract, for clients written for it.",
     "Detection site": "The detection site's contract, for clients written for it.",
     "Uploads and jobs": "The upload-and-job contract, for clients written for it.",
