@@ -34,16 +34,15 @@ from bentos.parts import Parts, open_parts
 from bentos.readiness import Readiness
 from bentos.repository import ModelRepository
 from bentos.samples import MAKE_SAMPLE, SampleOptions
-from bentos.settings import LONGEST_JOB_S, load_settings
+from bentos.settings import load_settings
 
 _PORTS: Final = {Modality.IMAGE: 3001, Modality.VIDEO: 3002, Modality.AUDIO: 3003}
 
-_SERVER_TIMEOUT_S: Final = {
-    Modality.IMAGE: 70,
-    Modality.VIDEO: LONGEST_JOB_S + 10,
-    Modality.AUDIO: LONGEST_JOB_S + 10,
-}
-"""BentoML's own time-out: later than any deadline that the settings allow, because its answer is not ours."""
+_SERVER_TIMEOUT_S: Final = {Modality.IMAGE: 70, Modality.VIDEO: 610, Modality.AUDIO: 610}
+"""BentoML's own time-out until an answer begins: later than deadlines of calls can be, because its answer is not ours.
+
+It holds a timer for each request for as long as that, so it is not longer for jobs: answers to those begin at once.
+"""
 
 Options = TypeVar("Options")
 P = TypeVar("P", PreparedImage, PreparedVideo, PreparedAudio, PreparedPassage, VideoLength, SoundLength)

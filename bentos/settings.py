@@ -8,8 +8,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from bentos.contract import Modality
 
 MEBIBYTE = 1024 * 1024
-LONGEST_JOB_S = 6 * 3600
-"""What `job_deadline_s` can be at most; BentoML's own time-out is later."""
 
 
 class BentoSettings(BaseSettings):
@@ -39,7 +37,7 @@ class BentoSettings(BaseSettings):
     audio_job_max_seconds: float = Field(default=4 * 3600, gt=0)
     # Two hours at a stretch every half minute; those of a longer video are spread over it.
     video_job_stretches: int = Field(default=240, ge=1, le=2000)
-    job_deadline_s: float = Field(default=3600, gt=0, le=LONGEST_JOB_S)
+    job_deadline_s: float = Field(default=3600, gt=0, le=6 * 3600)
 
     image_deadline_s: float = Field(default=25, gt=0, le=60)
     video_deadline_s: float = Field(default=280, gt=0, le=600)

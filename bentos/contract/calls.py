@@ -20,7 +20,8 @@ HEADER_THUMBNAIL: Final = "x-bonafide-thumbnail"
 """In a call, `1` asks for a small picture of a video; in the answer, how many bytes at the end of the body are that
 picture, a JPEG. They follow the JSON of the `Detection`, which so can be kept as it came. Absent: there is none."""
 HEADER_PROGRESS: Final = "x-bonafide-progress"
-"""In a call, `1` asks to be told how far it is: a call that lasts is then answered with lines, see `Line`."""
+"""In a call, `1` asks to be told how far it is: a call that lasts is then answered with lines, see `Line`.
+Only such a call may take as long as those of jobs."""
 HEADER_REQUEST_ID: Final = "x-request-id"
 
 LINES: Final = "application/x-ndjson"

@@ -182,7 +182,7 @@ async def open_call(
             long = opened.reference.long
             if opened.reference.size > settings.max_bytes(modality, long=long):
                 raise MediaTooLargeError
-            deadline = headers.deadline(settings.deadline_s(modality, long=long))
+            deadline = headers.deadline(settings.deadline_s(modality, long=long and course.wanted))
         else:
             body = Body(max_bytes=settings.max_bytes(modality), folder=settings.spool_folder)
             stack.callback(body.close)

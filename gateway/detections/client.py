@@ -85,14 +85,14 @@ class BentoClient:
     ) -> BentoAnswer:
         """Have a medium judged, by `model` (None: the default), and where asked for have a thumbnail of a video made.
 
-        `long` gives a medium in the spool folder the limits of jobs. A connection that broke before an answer began is
-        tried once more: a kept-alive one may just have been closed.
+        `long` gives a medium in the spool folder the limits of jobs, that of time only with `on_progress`. A
+        connection that broke before an answer began is tried once more: a kept-alive one may just have been closed.
 
         Raises:
             RequestError: The medium or the model asked for is at fault.
             FailureError: The Bento does not answer, refuses for now, fell silent, or took too long.
         """
-        deadline = time.monotonic() + self._deadlines[modality, long]
+        deadline = time.monotonic() + self._deadlines[modality, long and on_progress is not None]
         headers = {HEADER_REQUEST_ID: request_id, "content-type": "application/octet-stream"}
         if model is not None:
             headers[HEADER_MODEL] = model

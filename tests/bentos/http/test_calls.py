@@ -143,8 +143,8 @@ async def test_a_reference_grants_the_limits_of_jobs_where_it_says_so(settings):
         reference = Reference(name="clip", size=6, long=long)
         return mint_reference(reference, key="r" * 32, lifetime=timedelta(seconds=60))
 
-    async def opened(modality: Modality, *, long: bool) -> Call:
-        headers = Headers({"x-bonafide-reference": referred(long=long), "x-bonafide-deadline-ms": "9999999"})
+    async def opened(modality: Modality, *, long: bool, **more: str) -> Call:
+        headers = Headers({"x-bonafide-reference": referred(long=long), "x-bonafide-deadline-ms": "9999999", **more})
         async with open_call(headers, Wire(), request_id="r", modality=modality, settings=tight) as call:
             return call
 
@@ -152,9 +152,12 @@ async def test_a_reference_grants_the_limits_of_jobs_where_it_says_so(settings):
     tight = settings.model_copy(update={"video_max_bytes": 5, "image_max_bytes": 5, "job_deadline_s": 900})
     with pytest.raises(MediaTooLargeError):
         await opened(Modality.VIDEO, long=False)
-    granted = await opened(Modality.VIDEO, long=True)
+    granted = await opened(Modality.VIDEO, long=True, **{"x-bonafide-progress": "1"})
     assert granted.long
     assert granted.deadline.ends - granted.deadline.started == pytest.approx(900, abs=1)
+    # What says nothing until it is done has no longer than any other call.
+    silent = await opened(Modality.VIDEO, long=True)
+    assert silent.deadline.ends - silent.deadline.started == pytest.approx(settings.video_deadline_s, abs=1)
     # A picture of a job is no larger than any other.
     with pytest.raises(MediaTooLargeError):
         await opened(Modality.IMAGE, long=True)
