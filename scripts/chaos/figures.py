@@ -8,12 +8,16 @@ from scripts.bench.figures import percentile
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One figure. `bound` says what it has to be, in words; none: it is only told. `kept`: it is so."""
+    """One figure. `bound` says what it has to be, in words; none: it is only told. `kept`: it is so.
+
+    `slowness` is how many times the bound a time is, which is what a busy machine changes; None: it is no time.
+    """
 
     what: str
     value: str
     bound: str = ""
     kept: bool = True
+    slowness: float | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,8 +51,15 @@ class Report:
 
     def below(self, what: str, seconds: float, bound_s: float) -> None:
         """Note a time that must be shorter; both in seconds."""
-        kept = seconds < bound_s
-        self.figures.append(Figure(what=what, value=_duration(seconds), bound=f"< {_duration(bound_s)}", kept=kept))
+        self.figures.append(
+            Figure(
+                what=what,
+                value=_duration(seconds),
+                bound=f"< {_duration(bound_s)}",
+                kept=seconds < bound_s,
+                slowness=seconds / bound_s,
+            )
+        )
 
     def times(self, what: str, seconds: Sequence[float], *, p95_s: float | None = None) -> None:
         """Note median, 95th percentile (below `p95_s`, where that is given) and longest of times in seconds, if any."""

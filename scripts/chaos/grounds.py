@@ -173,7 +173,7 @@ async def platform(
 def _environment(root: Path, cluster: Cluster, port: int, settings: Mapping[str, str]) -> dict[str, str]:
     fixed = {
         "HOME": str(root / "home"),
-        "SPOOL": str(root / "spool"),
+        "OBJECT_STORE": f"file://{root / 'media'}",
         "MAIL_FOLDER": str(root / "mail"),
         "DATABASE_URL": cluster.url(),
         "TOKEN_KEY": "made-up-token-key-of-the-run-no-other-has",

@@ -66,8 +66,8 @@ async def real_judge(folder: Path) -> AsyncGenerator[Judge]:
 @asynccontextmanager
 async def made_up_judge(folder: Path, script: Script) -> AsyncGenerator[Judge]:
     """A Bento of the same wire that makes scores up; what it does next can be set on `script`."""
-    with folder_of_its_own(folder) as spool:
-        port = free_port()
+    with folder_of_its_own(folder) as root:
+        spool, port = root / "spool", free_port()
         fake = FakeBento(Modality.IMAGE, _fake_settings(spool))
         script.models = fake.script.models
         fake.script = script
