@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import signal
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+import psutil
 import pytest
 
 from tests.fixtures.admissions import Connection, make_holder
@@ -279,3 +281,20 @@ async def test_open_streams_do_not_hold_the_gateway_when_it_is_told_to_stop(
     await asyncio.wait_for(gateway.process.wait(), 20)
     assert time.monotonic() - begun < 10
     assert gateway.process.returncode == 0
+
+
+async def test_ctrl_c_in_a_terminal_ends_streams_too(
+    start_gateway: StartGateway, session: aiohttp.ClientSession, job: Followed
+) -> None:
+    gateway = await start_gateway()
+    async with opened(session, gateway, job) as answer:
+        reading = asyncio.create_task(events_of(answer))
+        await asyncio.sleep(0.3)
+        begun = time.monotonic()
+        # A terminal signals every process of the group, the server and its workers.
+        parent = psutil.Process(gateway.process.pid)
+        for one in [parent, *parent.children(recursive=True)]:
+            one.send_signal(signal.SIGINT)
+        assert kinds(await asyncio.wait_for(reading, 10)) == ["queued"]
+    await asyncio.wait_for(gateway.process.wait(), 20)
+    assert time.monotonic() - begun < 10
