@@ -12,6 +12,9 @@ SERVING := .venv/.installed-serving
 TRAINING := .venv/.installed-train
 TESTING := .venv/.installed-test
 TRITON := .venv-triton/.installed
+# Test files go to this many processes, each with a Postgres, a Triton and Bentos of its own.
+PROCESSES ?= 1
+SPREAD := $(if $(filter-out 1,$(PROCESSES)),-n $(PROCESSES) --dist loadfile)
 
 .PHONY: help up down status logs doctor test check fuzz bench chaos demo-models train-env lock
 
@@ -34,9 +37,9 @@ logs: $(SERVING) ## Show the logs. ARGS="gateway -f" follows one.
 doctor: $(SERVING) ## Say what is missing or wrong.
 	@$(BIN)/bonafide doctor
 
-test: $(TESTING) $(TRITON) ## Run all tests: unit, integration on the real parts, end to end.
-	$(BIN)/pytest -m "not integration and not e2e" $(ARGS)
-	$(BIN)/pytest -m "integration and not e2e" $(ARGS)
+test: $(TESTING) $(TRITON) ## Run all tests: unit, integration on the real parts, end to end. PROCESSES=2 spreads the first two.
+	$(BIN)/pytest -m "not integration and not e2e" $(SPREAD) $(ARGS)
+	$(BIN)/pytest -m "integration and not e2e" $(SPREAD) $(ARGS)
 	$(BIN)/pytest -m e2e $(ARGS)
 
 check: $(TESTING) ## Lint, check the format and the types.
