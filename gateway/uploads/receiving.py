@@ -3,6 +3,9 @@
 import asyncio
 import errno
 import os
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +38,35 @@ _RETRY_S: Final = 60
 _RESIZE: Final = text("UPDATE media SET size_bytes = :size WHERE id = :id")
 
 
+class _Sending:
+    """One body on its way, until another one for the same place comes."""
+
+    def __init__(self) -> None:
+        self._patience: asyncio.Timeout | None = None
+        self._given_way = False
+
+    async def next(self, body: RequestBody, *, until: float) -> bytes:
+        """The next chunk. Raises TimeoutError, AlreadySentError where it is sent anew, and ClientGoneError."""
+        chunk = b""
+        try:
+            async with asyncio.timeout_at(until) as self._patience:
+                chunk = await body.next()
+        except TimeoutError:
+            if not self._given_way:
+                raise
+        finally:
+            self._patience = None
+        if self._given_way:
+            raise AlreadySentError("The same is being sent anew.")
+        return chunk
+
+    def give_way(self) -> None:
+        """Stop waiting for more."""
+        self._given_way = True
+        if self._patience is not None:
+            self._patience.reschedule(asyncio.get_running_loop().time())
+
+
 class Receiving:
     """Receives what is sent to signed addresses of ours."""
 
@@ -47,6 +79,7 @@ class Receiving:
         self._signer = signer
         self._largest = settings.upload_max_bytes
         self._longest_s = settings.upload_open_s
+        self._under_way: dict[str, _Sending] = {}
 
     async def receive(
         self, body: RequestBody, place: str, *, size: int, expires: int, signature: str, content_length: int | None
@@ -75,7 +108,7 @@ class Receiving:
             raise
         with self._objects.writing_aside() as aside:
             try:
-                written = await self._write(body, aside, announced)
+                written = await self._write(body, checked.object_path, aside, announced)
             except OSError as error:
                 if error.errno in {errno.ENOSPC, errno.EDQUOT}:
                     raise StorageUnavailableError("There is no room right now.", retry_after_s=_RETRY_S) from error
@@ -103,24 +136,22 @@ class Receiving:
             if settle:
                 await self._resize(connection, row, size)
 
-    async def _write(self, body: RequestBody, aside: Path, announced: int) -> int:
+    async def _write(self, body: RequestBody, path: str, aside: Path, announced: int) -> int:
         """Write the body to a new file and have it on the disk; only about a megabyte of it is ever held."""
         clock = asyncio.get_running_loop().time
         written, pending = 0, bytearray()
         until = clock() + self._longest_s
-        with await asyncio.to_thread(aside.open, "xb", buffering=0) as file:
+        with await asyncio.to_thread(aside.open, "xb", buffering=0) as file, self._alone(path) as sending:
             try:
-                async with asyncio.timeout(_STALL_S) as patience:
-                    while not body.complete:
-                        chunk = await body.next()
-                        patience.reschedule(min(clock() + _STALL_S, until))
-                        written += len(chunk)
-                        if written > announced:
-                            raise MediaTooLargeError(f"{announced} bytes may come here at most.")
-                        pending += chunk
-                        if len(pending) >= _WRITE_AT_ONCE:
-                            await asyncio.to_thread(write_all, file, pending)
-                            pending = bytearray()
+                while not body.complete:
+                    chunk = await sending.next(body, until=min(clock() + _STALL_S, until))
+                    written += len(chunk)
+                    if written > announced:
+                        raise MediaTooLargeError(f"{announced} bytes may come here at most.")
+                    pending += chunk
+                    if len(pending) >= _WRITE_AT_ONCE:
+                        await _in_thread(partial(write_all, file, pending))
+                        pending = bytearray()
             except TimeoutError as error:
                 raise OverloadedError("The file did not arrive in time.", code="upload_timeout", status=408) from error
             except GatewayError:
@@ -128,8 +159,24 @@ class Receiving:
                 raise
             if written != announced:
                 raise SizeMismatchError(f"{announced} bytes were announced, {written} came.")
-            await asyncio.to_thread(_finish, file, pending)
+            await _in_thread(partial(_finish, file, pending))
         return written
+
+    @contextmanager
+    def _alone(self, path: str) -> Generator["_Sending"]:
+        """Whoever sends the same bytes again takes the place of the one before, who may be gone without our knowing.
+
+        So nobody fills the disk with many beginnings of one file.
+        """
+        former = self._under_way.get(path)
+        if former is not None:
+            former.give_way()
+        sending = self._under_way[path] = _Sending()
+        try:
+            yield sending
+        finally:
+            if self._under_way.get(path) is sending:
+                del self._under_way[path]
 
     async def _resize(self, connection: AsyncConnection, row: Any, size: int) -> None:
         """Take room for what is coming in place of what was expected. Raises LimitError."""
@@ -163,6 +210,16 @@ async def _lock_open(connection: AsyncConnection, place: Place) -> Any:
     if row.state == "ready":
         raise AlreadySentError
     return row
+
+
+async def _in_thread(work: Callable[[], object]) -> None:
+    """Do blocking work on an open file; who is cancelled waits for it, so that nothing writes to a closed one."""
+    task = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
 
 
 def _finish(file: Any, rest: bytes | bytearray) -> None:

@@ -114,3 +114,27 @@ async def test_more_than_was_announced_is_refused_as_it_comes(
             answer = await put(upload["url"], content)
             assert (answer.status_code, answer.json()["code"]) == (413, "media_too_large")
     assert files(gateway_settings, "aside") == files(gateway_settings, "incoming") == []
+
+
+async def test_who_sends_again_takes_the_place_of_what_hangs(
+    gateway: GatewayProcess, gateway_settings: GatewaySettings, database: Any
+) -> None:
+    key = await make_account(database)
+    async with httpx.AsyncClient(headers={"x-api-key": key}) as http:
+        body = {"filename": "a.mp4", "size_bytes": len(DATA)}
+        upload = (await http.post(f"{gateway.url}/v1/uploads", json=body)).json()
+        hanging = [await send_half(upload["url"], DATA) for _ in range(5)]
+
+        async def one_is_left() -> bool:
+            return len(files(gateway_settings, "aside")) == 1
+
+        await eventually(one_is_left)
+        assert (await put(upload["url"], DATA)).status_code == 200
+        assert (await http.post(f"{gateway.url}/v1/uploads/{upload['id']}/complete")).status_code == 200
+
+        async def none_is_left() -> bool:
+            return not files(gateway_settings, "aside")
+
+        await eventually(none_is_left)
+        for writer in hanging:
+            writer.transport.abort()

@@ -431,3 +431,21 @@ async def test_a_list_is_read_page_by_page(client: Client) -> None:
 def test_the_folder_is_beside_the_spool_folder(gateway_settings: GatewaySettings, tmp_path: Path) -> None:
     assert gateway_settings.object_store is None
     assert gateway_settings.spool.parent == tmp_path
+
+
+async def test_who_stops_sending_is_waited_for_only_so_long(
+    client: Client, gateway_settings: GatewaySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.uploads.receiving._STALL_S", 0.3)
+    upload = await announce(client)
+
+    async def stalling() -> AsyncIterator[bytes]:
+        yield JPEG[:100]
+        await asyncio.sleep(5)
+        yield JPEG[100:]
+
+    async with asyncio.timeout(4):
+        answer = await put(client, upload["url"], stalling())
+    assert code(answer) == (408, "upload_timeout")
+    assert objects(gateway_settings) == set()
+    assert (await put(client, upload["url"], JPEG)).status_code == 200
