@@ -248,6 +248,28 @@ BEGIN
     END IF;
 END $$;
 
+-- Begin to count a key that had no limits until now, with what it has used today; those that share its meter likewise.
+-- Since 0003 what waits counts as used, as it does for the account: it is refunded to this meter where it fails.
+CREATE OR REPLACE FUNCTION start_key_meter(of_account uuid, of_meter uuid) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    today date;
+BEGIN
+    PERFORM lock_meter(of_account);
+    today := (platform_now() AT TIME ZONE 'utc')::date;
+    INSERT INTO meters AS m (subject_id, day, charged, bytes, total, arrival_at)
+    SELECT of_meter, today, coalesce(sum(u.charged), 0), coalesce(sum(u.bytes), 0), coalesce(sum(u.charged), 0), 'epoch'
+    FROM api_keys k CROSS JOIN LATERAL (
+        SELECT d.charged, d.bytes FROM detection_days d
+        WHERE d.account_id = of_account AND d.day = today AND d.key_id = k.id
+        UNION ALL
+        SELECT d.charged, d.size_bytes FROM detections d
+        WHERE d.account_id = of_account AND d.status IN ('queued', 'running') AND d.charged_on = today
+            AND d.key_id = k.id
+    ) u
+    WHERE k.account_id = of_account AND coalesce(k.meter_id, k.id) = of_meter
+    ON CONFLICT (subject_id) DO UPDATE SET day = excluded.day, charged = excluded.charged, bytes = excluded.bytes;
+END $$;
+
 -- Close a queued or running detection as failed and refund it, to the day on which it was charged; its idempotency key is free
 -- again. Null where it was not this attempt's to close any more.
 CREATE OR REPLACE FUNCTION fail_detection(of_id uuid, of_attempt uuid, code text, message text) RETURNS timestamptz
