@@ -33,6 +33,11 @@ class Report:
         """Whether every bound was kept."""
         return all(figure.kept for figure in self.figures)
 
+    @property
+    def broken(self) -> str:
+        """The figures that broke their bounds, in words."""
+        return "; ".join(f"{one.what}: {one.value}, not {one.bound}" for one in self.figures if not one.kept)
+
     def tell(self, what: str, value: object) -> None:
         """Note a figure that has no bound."""
         self.figures.append(Figure(what=what, value=_words(value)))

@@ -73,7 +73,7 @@ async def run(options: Options, say: Callable[[str], None], judge: Judge | None 
         for part in options.parts:
             say(f"--- {part}")
             for report in await _run_part(part, options, judge, say):
-                say("every bound was kept" if report.kept else "a bound was broken")
+                say("every bound was kept" if report.kept else f"broken: {report.broken}")
                 reports.append(report)
     return reports
 
