@@ -23,6 +23,7 @@ _REFUSALS = problems(
         429: "A limit is used up; see Retry-After.",
         503: "The detector does not answer; nothing was charged; see Retry-After.",
         504: "Judging took too long; nothing was charged.",
+        507: "The file was to be kept, and there is no room for it; nothing was charged.",
     }
 )
 

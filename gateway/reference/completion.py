@@ -23,6 +23,7 @@ from gateway.errors import (
     MissingScopeError,
     NotFoundError,
     QuotaExceededError,
+    StorageFullError,
     UnsupportedMediaError,
 )
 from gateway.reference.codes import every_code
@@ -64,6 +65,7 @@ _EXAMPLES: Final[dict[int, type[GatewayError]]] = {
     429: QuotaExceededError,
     503: DatabaseUnavailableError,
     504: DeadlineExceededError,
+    507: StorageFullError,
 }
 _MEANINGS: Final = {
     400: "A parameter, a header or the body is at fault.",
