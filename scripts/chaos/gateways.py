@@ -1,6 +1,8 @@
 """Kills the gateway while work is handed over: accepted jobs are there, and who asks again gets the same one."""
 
 import asyncio
+import functools
+import random
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -11,11 +13,14 @@ from scripts.chaos.clients import Client, Tally, make_account, repeat
 from scripts.chaos.figures import Report
 from scripts.chaos.grounds import Judge, platform
 from scripts.chaos.ledger import Books
+from scripts.chaos.waiting import until
 
 _CALLERS: Final = 6
 _WORKERS: Final = 2
 _PROCESSES: Final = 2
 _BETWEEN_S: Final = 1.0
+_WITHIN_S: Final = 60.0
+_SEED: Final = 20_264
 _PAUSE_S: Final = 0.1
 _INTERNAL: Final = 500
 
@@ -40,15 +45,19 @@ async def kill_gateways(
         finished = asyncio.Event()
 
         async def hand_over(number: int) -> None:
-            await client.hand_over(picture, f"job-{number}")
+            await client.hand_over(picture, f"job-{number}", within_s=300)
             await asyncio.sleep(_PAUSE_S)
 
         async with asyncio.TaskGroup() as group:
             group.create_task(repeat(hand_over, callers=_CALLERS, until=finished.is_set))
             away_s: list[float] = []
+            chance = random.Random(_SEED)  # noqa: S311 - In which moment.
             for number in range(kills):
                 say(f"killing the gateway, {number + 1} of {kills}")
-                await asyncio.sleep(_BETWEEN_S)
+                # Work comes in again before the next kill, which then comes at any moment of it.
+                wanted = len(tally.ids) + _CALLERS
+                await until(functools.partial(_has, tally, wanted), within_s=_WITHIN_S)
+                await asyncio.sleep(chance.uniform(0, _BETWEEN_S))
                 killed_at = time.monotonic()
                 await place.kill_gateway()
                 await place.start_gateway()
@@ -67,3 +76,8 @@ async def kill_gateways(
         await books.jobs(report, account.id, jobs)
         await books.charges(report, account.id)
     return report
+
+
+async def _has(tally: Tally, wanted: int) -> bool:
+    """Whether so many jobs have been accepted."""
+    return len(tally.ids) >= wanted

@@ -10,6 +10,7 @@ from typing import Final
 from gateway.detections.fakes import Script
 from scripts.chaos.database import cut_the_database
 from scripts.chaos.drain import drain_workers
+from scripts.chaos.errors import ChaosError
 from scripts.chaos.figures import Report
 from scripts.chaos.gateways import kill_gateways
 from scripts.chaos.grounds import Judge
@@ -72,7 +73,14 @@ async def run(options: Options, say: Callable[[str], None], judge: Judge | None 
             judge = await stack.enter_async_context(real_judge(options.folder))
         for part in options.parts:
             say(f"--- {part}")
-            for report in await _run_part(part, options, judge, say):
+            try:
+                found = await _run_part(part, options, judge, say)
+            except ExceptionGroup as group:
+                ours, others = group.split(ChaosError)
+                if ours is None or others is not None:
+                    raise
+                raise ChaosError("; ".join(str(one) for one in ours.exceptions)) from group
+            for report in found:
                 say("every bound was kept" if report.kept else f"broken: {report.broken}")
                 reports.append(report)
     return reports
