@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 import httpx
-from bonafide_client.schemas.uploads import Upload, UploadPart
 
 from bonafide_client import ApiError, AsyncBonafide, NotFoundError
+from bonafide_client.schemas.uploads import Upload, UploadPart
 from scripts.detect.ledger import Ledger, Sent
 
 _PIECE: Final = 256 * 1024

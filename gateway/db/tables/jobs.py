@@ -20,8 +20,8 @@ class Batch(SQLModel, table=True):
 
     `expanding`: not all its items are jobs yet, or not all of its archive is unpacked; `running`: they are, and some
     have not ended; `finished`: all have, one way or the other; `failed`: the archive was at fault, there are no
-    jobs; `cancelled`: its jobs are, with `ended_at` also the last of them. `next_place` is the first item that is no job
-    yet, `ticket` the entry in the queue that goes on with it, and `failures` counts how often that broke off.
+    jobs; `cancelled`: its jobs are, with `ended_at` also the last of them. `next_place` is the first item that is no
+    job yet, `ticket` the entry in the queue that goes on with it, and `failures` counts how often that broke off.
     """
 
     __tablename__ = "batches"  # pyright: ignore[reportAssignmentType] - SQLModel takes a plain name too.
