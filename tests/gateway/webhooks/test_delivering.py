@@ -323,11 +323,10 @@ async def test_one_slow_endpoint_leaves_places_to_others(
             return len(slow.calls) >= 8
 
         await eventually(busy)
-        began = time.monotonic()
         (delivery_id,) = await hooks.tell("job.succeeded")
         await hooks.ended(delivery_id)
-        # Without a bound it would come after all of them, four times a slow answer later.
-        assert time.monotonic() - began < 1.2
+        # Without a bound its turn would come when all the others have had theirs.
+        assert len(slow.calls) < 60
     assert slow.most_under_way == MOST_AT_ONCE
 
 
