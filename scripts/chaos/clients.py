@@ -57,6 +57,7 @@ class Tally:
 
     statuses: Counter[int] = field(default_factory=Counter[int])
     broken_off: int = 0
+    how_broken: Counter[str] = field(default_factory=Counter[str])
     without_retry_after: int = 0
     replays: int = 0
     ids: dict[str, str] = field(default_factory=dict[str, str])
@@ -100,8 +101,9 @@ class Client:
         """Whether a path is answered as it should be, right now. Whatever the answer, it is counted."""
         try:
             answer = await self._http.get(path)
-        except httpx.TransportError:
+        except httpx.TransportError as error:
             self.tally.broken_off += 1
+            self.tally.how_broken[f"{type(error).__name__} at {path}"] += 1
             return False
         self._count(answer)
         return answer.is_success
@@ -123,8 +125,9 @@ class Client:
         files, headers = {"file": ("picture.jpg", picture, "image/jpeg")}, {"idempotency-key": name}
         try:
             answer = await self._http.post(path, files=files, headers=headers)
-        except httpx.TransportError:
+        except httpx.TransportError as error:
             self.tally.broken_off += 1
+            self.tally.how_broken[f"{type(error).__name__} at {path}"] += 1
             return None
         self._count(answer)
         if answer.status_code in _TRY_AGAIN:
