@@ -72,7 +72,7 @@ async def cut_the_database(
         report.exactly("answers with 500", tally.statuses[_INTERNAL] + looks.statuses[_INTERNAL], 0)
         report.exactly("503 without Retry-After", tally.without_retry_after + looks.without_retry_after, 0)
         report.exactly("connections broken off by the gateway", tally.broken_off + looks.broken_off, 0)
-        report.tell("how they were broken off", dict(tally.how_broken + looks.how_broken) or "–")
+        report.tell("how they were broken off", dict(tally.how_broken + looks.how_broken) or "not at all")
         report.below("longest until all calls were answered again after a cut", max(back_s), BACK_S)
         report.exactly("idempotency keys that led to two things", len(tally.torn), 0)
         await books.jobs(report, account.id, jobs)
