@@ -35,6 +35,9 @@ _PAGE: Final[LiteralString] = f"""
     ORDER BY j.id DESC LIMIT %(limit)s
 """  # noqa: S608 - The same.
 _STATUS: Final[LiteralString] = "SELECT status FROM jobs WHERE account_id = %s AND id = %s"
+_ONE_WITHIN: Final = text(f"""
+    SELECT {JOB_COLUMNS} FROM {JOBS} WHERE j.account_id = :account_id AND j.id = :id
+""")  # noqa: S608 - The same.
 _OWNED: Final = text("SELECT status FROM jobs WHERE account_id = :account_id AND id = :id FOR NO KEY UPDATE")
 _CANCEL: Final = text("SELECT cancel_job(:id, 'The job was cancelled. Nothing was charged.')")
 
@@ -93,7 +96,9 @@ class Jobs:
                 if not (await connection.execute(_CANCEL, {"id": job_id})).scalar_one():
                     raise ConflictError("The job has ended already.", code="job_ended")
                 await self._endings.after(connection, job_id)
-        return await self.one(account_id, job_id)
+            # Read back where it was written: the whole may not be committed yet.
+            row = (await connection.execute(_ONE_WITHIN, parameters)).one()
+        return JobView(**msgspec.structs.asdict(read_job(row)))
 
     async def wait(self, account_id: UUID, job_id: UUID, within_s: float) -> bool:
         """Wait until a job has ended, for so many seconds at most; whether it has."""

@@ -144,6 +144,14 @@ async def test_a_queued_job_is_cancelled_and_never_begun(
     assert (await read(client, job["id"]))["attempts"] == 0
 
 
+async def test_cancelling_under_a_key_answers_what_it_has_done(client: Client, hand_over: HandOver) -> None:
+    job = await hand_over()
+    headers = {**client.headers(), "idempotency-key": "cancel"}
+    for _ in range(2):
+        answer = await client.http.post(f"/v1/jobs/{job['id']}/cancel", headers=headers)
+        assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
+
+
 async def test_a_job_that_has_ended_cannot_be_cancelled(client: Client, hand_over: HandOver, worker: Runner) -> None:
     assert worker
     job = await hand_over()
