@@ -70,8 +70,8 @@ class Storage(Resource[D]):
         self,
         *,
         older_than_days: int | None = None,
-        all: bool = False,
-        idempotency_key: str | None = None,  # noqa: A002 - The name of the API's own field.
+        all: bool = False,  # noqa: A002 - The name of the API's own field.
+        idempotency_key: str | None = None,
     ) -> Call[Cleared]:
         """Delete all kept media, or those that are old enough, at once and for good; their verdicts stay."""
         return Call(
