@@ -65,7 +65,7 @@ async def test_every_operation_answers_as_documented_whatever_it_is_sent(
         "run",
         f"{gateway.url}/docs/openapi.json",
         *("--checks", ",".join(CHECKS)),
-        *("--workers", "2", "--warnings", "off", "--continue-on-failure", "--suppress-health-check", "all"),
+        *("--workers", "1", "--warnings", "off", "--continue-on-failure", "--suppress-health-check", "all"),
         *extent,
         cwd=tmp_path,
         env=environment,
