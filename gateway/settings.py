@@ -97,7 +97,10 @@ class GatewaySettings(BaseSettings):
 
     worker_concurrency: int = Field(4, ge=1, le=64, description="Jobs that a worker runs at once.")
     job_lease_s: float = Field(
-        15, ge=2, le=300, description="Seconds that a worker has a job without a sign of life before another takes it up."
+        15,
+        ge=2,
+        le=300,
+        description="Seconds that a worker has a job for without a sign of life; then another takes it.",
     )
     job_most_losses: int = Field(10, ge=1, description="Workers that may vanish with a job before it is given up.")
     jobs_from_urls: bool = Field(False, description="Whether jobs may name an address that the platform fetches.")

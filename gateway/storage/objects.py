@@ -39,5 +39,6 @@ def connect(address: str) -> ObjectStore:
     if parts.scheme == "file":
         return LocalObjectStore(Path(unquote(parts.path)))
     plain = os.environ.get(_PLAIN_HTTP.get(parts.scheme, ""), "").lower() in {"1", "true"}
-    store = from_url(address, client_options={**_CLIENT, "allow_http": plain}, retry_config=_RETRIES)
+    options: Any = {**_CLIENT, "allow_http": plain}
+    store: Any = from_url(address, client_options=options, retry_config=_RETRIES)
     return ObjectStore(store, put_headers=_AZURE_HEADERS if isinstance(store, AzureStore) else None)

@@ -15,9 +15,10 @@ _ZERO: dict[str, Any] = {"server_default": text("0")}
 class Medium(SQLModel, table=True):
     """A medium in the object store, or one that is still to come.
 
-    `reserved`: room is taken for a medium that is being judged; `open`: a signed URL was given out and the bytes are not
-    verified; `ready`: they are what was announced, and lie where nobody outside can change them; `deleting`: unreachable
-    for everybody, and its object goes, tried again at `expires_at`; `reason` is then that of its proof, null for none.
+    `reserved`: room is taken for a medium that is being judged; `open`: a signed URL was given out and the bytes are
+    not verified; `ready`: they are what was announced, and lie where nobody outside can change them; `deleting`:
+    unreachable for everybody, and its object goes, tried again at `expires_at`; `reason` is then that of its proof,
+    null for none.
     `path` is where the bytes are sent, and the `file_path` of contract C; once ready they are under `object_path`.
     `size_bytes` is what was announced (0: nothing was) until it is what came; `digest` likewise a SHA-256.
     `part_bytes` is the size of all parts but the last, where it is sent in parts.

@@ -47,7 +47,8 @@ async def test_what_was_begun_is_gone_on_with(either, client, tmp_path):
     file.write_bytes(data)
     begun = await either(client.uploads.create, file.name, len(data), part_bytes=PART)
     first = begun.parts[0]
-    assert httpx.put(first.url, content=data[:PART]).status_code == 200
+    async with httpx.AsyncClient() as http:
+        assert (await http.put(first.url, content=data[:PART])).status_code == 200
     half = await either(client.uploads.retrieve, begun.id)
     assert [(part.number, part.sent) for part in half.parts] == [(1, True), (2, False), (3, False)]
     upload = await either(client.uploads.send, file, upload_id=begun.id)

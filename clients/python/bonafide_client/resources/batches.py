@@ -58,7 +58,10 @@ class Batches(Resource[D]):
         if items is not None and archive_id is not None:
             raise ValueError("give one of: items, an archive_id")
         body: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-        body |= {"items": [_plain(item) for item in items or ()]} if archive_id is None else {"archive": str(archive_id)}
+        if archive_id is None:
+            body["items"] = [_plain(item) for item in items or ()]
+        else:
+            body["archive"] = str(archive_id)
         key = fresh_key(idempotency_key)
         return Call(method="POST", path=path_of("batches"), read=_READ, json=body, idempotency_key=key)
 
