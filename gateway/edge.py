@@ -17,6 +17,7 @@ from gateway.idempotency.headers import replay_headers
 from gateway.limits.headers import limit_headers, noted_allowance
 from gateway.metrics import Metrics
 from gateway.rendering import render_error
+from gateway.unread import CLOSING, Body
 
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _SECURITY_HEADERS: Final = (
@@ -61,6 +62,7 @@ class Edge:
         is_socket = scope["type"] == "websocket"
         method, path = _SOCKET if is_socket else scope["method"], scope["path"]
         status = 500
+        body = Body(scope, receive)
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -78,10 +80,13 @@ class Edge:
                     headers.append((_ALLOW, self._methods[scope["path_template"]]))
                 message["headers"] = _complete(headers, scope, request_id)
                 message["headers"].extend(self._arrival.headers(scope))
+                await body.drain()
+                if not body.read:
+                    message["headers"].append(CLOSING)
             await send(message)
 
         try:
-            await self._let_in(scope, receive, send_with_headers)
+            await self._let_in(scope, body.receive, send_with_headers)
         finally:
             seconds = time.perf_counter() - start
             route: str = scope.get("path_template") or _UNMATCHED

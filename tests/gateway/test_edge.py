@@ -166,7 +166,8 @@ async def test_the_openapi_document_describes_uploads_and_errors(anonymous: Clie
     operation = document["paths"]["/v1/detections"]["post"]
     form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert form["required"] == ["file"]
-    assert set(form["properties"]) == {"file", "modality", "model", "client_reference", "tags", "tag", "reuse"}
+    fields = {"file", "modality", "model", "client_reference", "tags", "tag", "reuse", "store"}
+    assert set(form["properties"]) == fields
     assert {"200", "400", "401", "413", "415", "429", "503"} <= operation["responses"].keys()
     assert '"modality"' not in json.dumps(document["paths"]["/predict_image"]["post"]["requestBody"]["content"])
     assert operation["security"] == document["paths"]["/usage"]["get"]["security"] == [{"apiKey": []}, {"bearer": []}]
