@@ -175,6 +175,7 @@ async def open_services(settings: GatewaySettings, metrics: Metrics) -> AsyncGen
         profiles = Profiles(database.engine, accounts)
         jobs = Jobs(database.engine, database.pool, history, Endings())
         job_reception = JobReception(
+            engine=database.engine,
             intake=intake,
             store=store,
             shelf=shelf,

@@ -31,12 +31,13 @@ from gateway.errors import (
     UrlsNotAllowedError,
 )
 from gateway.jobs.addresses import look_at_address, modality_of_name
+from gateway.jobs.reception import refuse_letting_go
 from gateway.limits.refusals import refuse_over_limit
 from gateway.settings import GatewaySettings
 from gateway.storage.shelf import ReadyMedium, Shelf
 
 _UPLOADS: Final = text("""
-    SELECT id, filename, modality, size_bytes FROM media
+    SELECT id, filename, modality, size_bytes, kept FROM media
     WHERE account_id = :account AND id = ANY(:ids) AND state = 'ready'
 """)
 _INSERT: Final = text("""
@@ -94,6 +95,8 @@ class Making:
             wanted = list({item.upload_id for item in items if item.upload_id is not None})
             found = await connection.execute(_UPLOADS, {"account": caller.account_id, "ids": wanted})
             uploads = {row.id: row for row in found}
+            if batch.store is False and any(row.kept for row in uploads.values()):
+                refuse_letting_go(caller)
             # Thousands of items take a while, in which others are to be answered.
             documents = await asyncio.to_thread(self._documents, caller, items, uploads)
             size = sum(uploads[item.upload_id].size_bytes for item in items if item.upload_id is not None)

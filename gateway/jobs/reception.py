@@ -8,9 +8,12 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 from litestar import Request
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bentos.contract import Modality
 from gateway.access.guard import Caller, Guard
+from gateway.access.scopes import MEDIA_WRITE, allows
+from gateway.db.transactions import joinable_transaction
 from gateway.detections.forms import RequestBody, read_client_reference, read_model_name, read_tags
 from gateway.detections.intake import Intake
 from gateway.detections.media import MediaStore
@@ -18,6 +21,7 @@ from gateway.errors import (
     GatewayError,
     InvalidBodyError,
     MediaTooLargeError,
+    MissingScopeError,
     OverloadedError,
     UnsupportedMediaError,
     UrlsNotAllowedError,
@@ -44,6 +48,7 @@ class JobReception:
     def __init__(
         self,
         *,
+        engine: AsyncEngine,
         intake: Intake,
         store: MediaStore,
         shelf: Shelf,
@@ -52,6 +57,7 @@ class JobReception:
         outbound: Outbound,
         settings: GatewaySettings,
     ) -> None:
+        self._engine = engine
         self._intake = intake
         self._store = store
         self._shelf = shelf
@@ -71,8 +77,8 @@ class JobReception:
         if request.headers.get("content-type", "").startswith("multipart/"):
             return await self.receive_file(request, of_class=of_class, channel=channel)
         body = await _read(RequestBody(request.receive))
-        order = await self._order(request.user, body)
-        return await self._accept(request, order, of_class, channel, hashlib.sha256(body).hexdigest())
+        order, keep = await self._order(request.user, body)
+        return await self._accept(request, order, of_class, channel, hashlib.sha256(body).hexdigest(), keep=keep)
 
     async def receive_file(
         self, request: Request[Caller, Any, Any], *, of_class: JobClass, channel: str = "job"
@@ -133,7 +139,12 @@ class JobReception:
         )
         return await self._accept(request, order, "api", channel, f"{medium.id} {filename}")
 
-    async def _order(self, caller: Caller, body: bytes) -> JobOrder:
+    async def _order(self, caller: Caller, body: bytes) -> tuple[JobOrder, bool | None]:
+        """What a body asks for, and whether its medium is to be kept from now on; None: it stays as it is.
+
+        Raises:
+            GatewayError: It cannot be had.
+        """
         try:
             asked = _NEW_JOB.decode(body)
         except (msgspec.DecodeError, RecursionError) as error:
@@ -145,9 +156,9 @@ class JobReception:
         tags = tuple(read_tags(asked.tags))
         if asked.upload_id is not None:
             medium = await self._shelf.ready(caller.account_id, asked.upload_id)
-            if asked.store is not None and asked.store != medium.kept:
-                medium = await self._shelf.keep(medium, keep=asked.store)
-            return JobOrder(
+            if medium.kept and asked.store is False:
+                refuse_letting_go(caller)
+            order = JobOrder(
                 modality=modality_of(medium),
                 filename=medium.filename,
                 medium=medium,
@@ -155,17 +166,26 @@ class JobReception:
                 client_reference=reference,
                 tags=tags,
             )
+            return order, None if asked.store == medium.kept else asked.store
         url = asked.url or ""
         if not self._from_urls:
             raise UrlsNotAllowedError
         filename, modality = look_at_address(url, asked.modality)
         await self._outbound.check(url)
-        return JobOrder(
+        order = JobOrder(
             modality=modality, filename=filename, source_url=url, model=model, client_reference=reference, tags=tags
         )
+        return order, None
 
     async def _accept(
-        self, request: Request[Caller, Any, Any], order: JobOrder, of_class: JobClass, channel: str, what: str
+        self,
+        request: Request[Caller, Any, Any],
+        order: JobOrder,
+        of_class: JobClass,
+        channel: str,
+        what: str,
+        *,
+        keep: bool | None = None,
     ) -> Accepted:
         key = read_idempotency_key(request)
         if key is not None:
@@ -173,18 +193,38 @@ class JobReception:
             fingerprint = hashlib.sha256(msgspec.json.encode((*asked, order.tags))).digest()
             order = replace(order, idempotency_key=key, fingerprint=fingerprint)
         credentials = await self._guard.credentials(request)
-        outcome = await self._acceptance.accept(
-            credentials, order, request_id=request_id_of(request.scope), of_class=of_class, channel=channel
+        accept = partial(
+            self._acceptance.accept,
+            credentials,
+            request_id=request_id_of(request.scope),
+            of_class=of_class,
+            channel=channel,
         )
-        if outcome.allowance is not None:
-            note_allowance(request.scope, outcome.allowance)
-        match outcome:
-            case Declined(error=error):
-                raise error
-            case Accepted():
-                if outcome.replayed:
-                    note_replay(request.scope)
-                return outcome
+        if keep is None or order.medium is None:
+            return _answered(request, await accept(order))
+        # Where the job is refused its medium stays as it was.
+        async with joinable_transaction(self._engine):
+            medium = await self._shelf.keep(order.medium, keep=keep)
+            return _answered(request, await accept(replace(order, medium=medium)))
+
+
+def refuse_letting_go(caller: Caller) -> None:
+    """Pass for callers who may have what is kept go; it goes once the job has ended. Raises MissingScopeError."""
+    if not allows(caller.scopes, MEDIA_WRITE):
+        raise MissingScopeError(f"This key lacks the scope `{MEDIA_WRITE}`, so that it cannot let go of what is kept.")
+
+
+def _answered(request: Request[Caller, Any, Any], outcome: Accepted | Declined) -> Accepted:
+    """What was accepted, noted for the headers of the answer. Raises GatewayError where nothing was."""
+    if outcome.allowance is not None:
+        note_allowance(request.scope, outcome.allowance)
+    match outcome:
+        case Declined(error=error):
+            raise error
+        case Accepted():
+            if outcome.replayed:
+                note_replay(request.scope)
+            return outcome
 
 
 def modality_of(medium: ReadyMedium) -> Modality:
