@@ -42,8 +42,10 @@ _FAIL: Final = text("""
 """)
 _DROP_ITEMS: Final = text("""
     WITH gone AS (DELETE FROM batch_items WHERE batch_id = :id RETURNING medium_id)
-    UPDATE media SET kept = false, expires_at = now() WHERE id IN (SELECT medium_id FROM gone) AND state = 'ready'
+    UPDATE media SET kept = false, expires_at = now()
+    WHERE :unpacked AND id IN (SELECT medium_id FROM gone) AND state = 'ready'
 """)
+"""`unpacked`: the media came out of an archive and are nobody's uploads, so that they go with their items."""
 _LET_GO: Final = text("UPDATE media SET expires_at = now() WHERE id = :id AND NOT kept AND state = 'ready'")
 _GIVE_UP: Final = text("""
     UPDATE batch_items i SET error_code = :code, error_message = :message
@@ -89,6 +91,7 @@ class Expanding:
         one = UUID(batch_id)
         until = time.monotonic() + _SLICE_S
         try:
+            await self._cancelling.drop(one)
             while await self._step(one, until):
                 if time.monotonic() >= until:
                     async with transaction(self._engine) as connection:
@@ -155,7 +158,7 @@ class Expanding:
                 return
             failed = (await connection.execute(_FAIL, parameters)).one_or_none()
             if failed is not None:
-                await connection.execute(_DROP_ITEMS, {"id": batch_id})
+                await connection.execute(_DROP_ITEMS, {"id": batch_id, "unpacked": failed.archive_id is not None})
                 if failed.archive_id is not None:
                     await connection.execute(_LET_GO, {"id": failed.archive_id})
                 await self._endings.tell_batch(connection, row.account_id, batch_id)
