@@ -22,7 +22,7 @@ _OPEN: Final = text("""
 _LEFT: Final = text("SELECT EXISTS (SELECT 1 FROM jobs WHERE batch_id = :id AND status IN ('queued', 'running'))")
 # What came out of an archive and never became a job is nobody's upload: it goes, and the archive with it.
 _DROP: Final = text("""
-    WITH b AS (SELECT id, archive_id FROM batches WHERE id = :id AND archive_id IS NOT NULL)
+    WITH b AS (SELECT id, archive_id FROM batches WHERE id = :id AND archive_id IS NOT NULL AND status = 'cancelled')
     UPDATE media m SET kept = m.kept AND m.id = b.archive_id, expires_at = CASE
         WHEN m.kept AND m.id = b.archive_id THEN m.expires_at ELSE now() END
     FROM b WHERE m.state = 'ready' AND (m.id = b.archive_id OR m.id IN (
@@ -30,7 +30,13 @@ _DROP: Final = text("""
         WHERE i.batch_id = b.id AND j.id IS NULL
     ))
 """)
-_CANCEL: Final = text("SELECT count(cancel_job(o.id, :message)) FROM unnest(CAST(:ids AS uuid[])) AS o (id)")
+# In the order in which settling counts days; all jobs of a batch are of one account and one key.
+_CANCEL: Final = text("""
+    SELECT count(cancel_job(o.id, :message)) FROM (
+        SELECT j.id FROM jobs j JOIN detections d ON d.id = j.detection_id WHERE j.id = ANY(CAST(:ids AS uuid[]))
+        ORDER BY d.charged_on, d.modality, j.id OFFSET 0
+    ) o
+""")
 
 
 class Cancelling:
@@ -51,9 +57,17 @@ class Cancelling:
             for one in ids:
                 await self._endings.after(connection, one)
             if not ids:
-                await connection.execute(_DROP, {"id": batch_id})
                 await self._endings.batch_after(connection, account_id, batch_id)
             left: bool = (await connection.execute(_LEFT, {"id": batch_id})).scalar_one()
         if left and not ids:
             await asyncio.sleep(_PAUSE_S)
         return left
+
+    async def drop(self, batch_id: UUID) -> None:
+        """Let go of what a cancelled batch never made into jobs; of any other batch, of nothing.
+
+        Whoever ends the last job of a batch ends the batch, so this cannot wait for the last step: the worker does it
+        first of all, in a transaction of its own, for media come before batches.
+        """
+        async with transaction(self._engine) as connection:
+            await connection.execute(_DROP, {"id": batch_id})

@@ -20,7 +20,8 @@ _END_BATCH: Final = text("SELECT end_batch(:batch)")
 _BATCH: Final = text("""
     SELECT b.id, b.name, b.total, b.created_at, b.ended_at, b.status, count(j.id) FILTER (WHERE j.status = 'succeeded'),
         count(j.id) FILTER (WHERE j.status = 'failed')
-            + (SELECT count(*) FROM batch_items i WHERE i.batch_id = b.id AND i.error_code IS NOT NULL)
+            + (SELECT count(*) FROM batch_items i WHERE i.batch_id = b.id AND i.error_code IS NOT NULL),
+        count(j.id) FILTER (WHERE j.status = 'cancelled')
     FROM batches b LEFT JOIN jobs j ON j.batch_id = b.id WHERE b.id = :batch GROUP BY b.id
 """)
 
@@ -74,7 +75,7 @@ class Endings:
             status=row[5],
             succeeded=row[6],
             failed=row[2] - row[6] if row[5] == "failed" else row[7],
-            cancelled=row[2] - row[6] - row[7] if row[5] == "cancelled" else 0,
+            cancelled=row[2] - row[6] - row[7] if row[5] == "cancelled" else row[8],
         )
         event = "batch.finished"
         await tell(connection, account_id=account_id, event=event, subject_id=batch_id, body=message_body(event, end))

@@ -43,10 +43,12 @@ _END_TRIES: Final = 5
 _END_PAUSE_S: Final = 0.2
 
 _BEGIN: Final = text("""
-    SELECT b.id, b.account_id, b.detection_id, b.attempt, b.failures, b.medium_id, b.source_url, b.model, b.request_id,
-        b.key_id, d.modality, d.filename
+    SELECT b.id, b.account_id, b.detection_id, b.attempt, b.failures, b.medium_id, b.model, b.request_id, b.key_id,
+        CASE WHEN a.status <> 'deleted' THEN b.source_url END AS source_url, d.modality, d.filename
     FROM begin_job(:id, :lease_s, :worker) b JOIN detections d ON d.id = b.detection_id
+        JOIN accounts a ON a.id = b.account_id
 """)
+"""What an account had in the store goes with it; nor is anything fetched for one that was deleted."""
 _DATABASE_AWAY: Final = (psycopg.OperationalError, sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError)
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -120,7 +122,11 @@ class JobRunning:
         )
 
     async def _end(self, begun: Begun, outcome: BentoAnswer | GatewayError) -> None:
-        """Write down what came of it; while the database is away, again and again for as long as a lease may last."""
+        """Write down what came of it; while the database is away, again and again for as long as a lease may last.
+
+        What the database does not take is a failure of ours: left alone, the job would lose its lease, and be judged
+        again and again to no other end.
+        """
         for attempt in range(_END_TRIES):
             try:
                 async with transaction(self._engine) as connection:
@@ -128,6 +134,9 @@ class JobRunning:
             except _DATABASE_AWAY as error:
                 _log.warning("job_end_failed", job_id=str(begun.id), reason=str(error))
                 await asyncio.sleep(_END_PAUSE_S * 2**attempt)
+            except sqlalchemy.exc.DBAPIError:
+                _log.exception("job_end_not_taken", job_id=str(begun.id))
+                outcome = FailureError()
             else:
                 if not taken:
                     _log.warning("late_write_refused", job_id=str(begun.id), attempt=str(begun.attempt))

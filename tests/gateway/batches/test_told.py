@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from gateway.queue.runner import Runner
+from gateway.settings import GatewaySettings
+from gateway.worker import compose, open_means
 from tests.fixtures.gateway import JPEG, Client
 from tests.gateway.batches.conftest import ZIP, Database, Uploads, account_of, archive, ended, made, send
 from tests.gateway.batches.test_batches import naming
@@ -74,6 +76,18 @@ async def test_a_cancelled_batch_is_told_with_its_last_job(
         await endpoint.http.post(f"/v1/batches/{batch['id']}/cancel", headers=endpoint.headers())
     (message,) = await told(database)
     assert (message["status"], message["cancelled"], message["failed"]) == ("cancelled", 3, 0)
+
+
+async def test_an_item_that_was_cancelled_alone_is_told_as_cancelled(
+    endpoint: Client, uploads: Uploads, database: Database, gateway_settings: GatewaySettings
+) -> None:
+    batch = await made(endpoint, naming(await uploads(2)))
+    async with open_means(gateway_settings) as means:
+        await {task.name: task for task in compose(means, gateway_settings).tasks}["batch"].work(batch_id=batch["id"])
+    for (job_id,) in await (await database.execute("SELECT id FROM jobs")).fetchall():
+        assert (await endpoint.http.post(f"/v1/jobs/{job_id}/cancel", headers=endpoint.headers())).status_code == 200
+    (message,) = await told(database)
+    assert (message["status"], message["total"], message["cancelled"], message["failed"]) == ("finished", 2, 2, 0)
 
 
 async def test_an_upload_that_is_an_archive_makes_a_batch(client: Client, worker: Runner) -> None:

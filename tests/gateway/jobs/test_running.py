@@ -277,3 +277,15 @@ async def test_jobs_of_others_are_not_there(client: Client, hand_over: HandOver,
     assert (await other.get("/v1/jobs")).json()["data"] == []
     assert [one["id"] for one in (await client.get("/v1/jobs")).json()["data"]] == [job["id"]]
     assert database
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_what_the_database_does_not_take_fails_the_job_instead_of_keeping_it_running(
+    client: Client, hand_over: HandOver, worker: Runner, bentos: Bentos
+) -> None:
+    assert worker
+    bentos[Modality.IMAGE].refusal = (400, ErrorBody(code="unreadable_media", message="Damaged at \0."))
+    job = await hand_over()
+    ended = await reached(client, job["id"], "failed", within_s=10)
+    assert (ended["dead"], ended["error"]["code"]) == (True, "internal_error")
+    assert await client.used() == 0

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from gateway.queue.runner import Runner
 from gateway.settings import GatewaySettings
-from tests.fixtures.gateway import JPEG, Client
+from tests.fixtures.gateway import JPEG, Client, eventually
 from tests.gateway.jobs.conftest import reached, read
 
 pytestmark = pytest.mark.integration
@@ -139,3 +139,21 @@ async def test_addresses_are_not_fetched_unless_the_platform_says_so(
         | dict.fromkeys(("bento_token", "reference_key", "token_key"), "x" * 32)
     )
     assert fresh.jobs_from_urls is False
+
+
+async def test_an_address_is_not_fetched_for_an_account_that_was_deleted_meanwhile(
+    client: Client, worker: Runner, post: Post, media: Media, database: Database
+) -> None:
+    assert worker
+    await database.execute("INSERT INTO queue_pauses (queue) VALUES ('jobs')")
+    job_id = (await post(media.url)).json()["id"]
+    await database.execute("UPDATE accounts SET status = 'deleted'")
+    await database.execute("DELETE FROM queue_pauses")
+
+    async def ended() -> bool:
+        row = await (await database.execute("SELECT ended_at FROM jobs WHERE id = %s", (job_id,))).fetchone()
+        return row is not None and row[0] is not None
+
+    await eventually(ended)
+    row = await (await database.execute("SELECT status, error_code FROM jobs")).fetchone()
+    assert (row, media.calls) == (("failed", "medium_gone"), 0)
