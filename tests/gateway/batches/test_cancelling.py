@@ -10,7 +10,7 @@ from gateway.db.engine import connection_string, open_database
 from gateway.jobs.ending import Endings
 from gateway.settings import GatewaySettings
 from gateway.worker import compose, open_means
-from tests.fixtures.gateway import JPEG, MP4, Client
+from tests.fixtures.gateway import JPEG, MP4, Client, eventually
 from tests.gateway.batches.conftest import ZIP, Database, account_of, archive, made, one, read
 from tests.gateway.batches.test_zips import pictures
 
@@ -62,9 +62,11 @@ async def test_cancelling_counts_days_in_the_order_of_settling(
         await settling.execute(touch.encode(), (account, "image"))
         cancelling = asyncio.create_task(Cancelling(opened.engine, Endings()).step(account, batch["id"]))
         waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        async with asyncio.timeout(10):
-            while await one(database, waits) == 0:
-                await asyncio.sleep(0.02)
+
+        async def waiting() -> bool:
+            return await one(database, waits) > 0
+
+        await eventually(waiting)
         await settling.execute(touch.encode(), (account, "video"))
         await settling.commit()
         assert await asyncio.wait_for(cancelling, 10) is False

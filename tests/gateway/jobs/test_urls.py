@@ -142,7 +142,7 @@ async def test_addresses_are_not_fetched_unless_the_platform_says_so(
 
 
 async def test_an_address_is_not_fetched_for_an_account_that_was_deleted_meanwhile(
-    client: Client, worker: Runner, post: Post, media: Media, database: Database
+    worker: Runner, post: Post, media: Media, database: Database
 ) -> None:
     assert worker
     await database.execute("INSERT INTO queue_pauses (queue) VALUES ('jobs')")
