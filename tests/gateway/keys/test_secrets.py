@@ -28,6 +28,7 @@ def test_keys_differ() -> None:
 @pytest.mark.parametrize(
     "mistyped",
     ["", "sk-live-", "sk-live-" + "0" * 48, "sk-test-" + "0" * 48, "Bearer x", make_key().secret.upper()],
+    ids=["nothing", "prefix", "check", "other", "scheme", "case"],
 )
 def test_what_is_no_key_of_ours_is_known_without_a_database(mistyped: str) -> None:
     with pytest.raises(InvalidKeyError):
