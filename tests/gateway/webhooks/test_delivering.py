@@ -377,6 +377,7 @@ async def test_a_receiver_may_ask_for_patience(hooks: Hooks, receive: Receive, c
         ("Sat, 01 Jan 2000 00:00:00 GMT", 0),
         (format_datetime(datetime.now(UTC) + timedelta(days=9), usegmt=True), MOST_RETRY_AFTER_S),
     ],
+    ids=["seconds", "ages", "past", "word", "nothing", "past_date", "late_date"],
 )
 def test_how_long_is_read_with_a_bound(said: str, expected: float) -> None:
     assert retry_after_s(Reply(status=503, headers={"Retry-After": said}, body=b"")) == expected
