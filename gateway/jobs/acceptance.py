@@ -14,7 +14,7 @@ from gateway.access.credentials import Credentials
 from gateway.db.transactions import transaction
 from gateway.detections.orders import refusal_of
 from gateway.detections.statements import ADMIT
-from gateway.errors import GatewayError, InvalidKeyError, InvalidTokenError
+from gateway.errors import GatewayError, IdempotencyMismatchError, InvalidKeyError, InvalidTokenError
 from gateway.jobs.schemas import JobClass
 from gateway.limits.allowance import Allowance, read_allowance
 from gateway.models.service import Models
@@ -23,6 +23,10 @@ from gateway.storage.shelf import ReadyMedium
 _ADMIT: Final = text(ADMIT.replace("%(orders)s::text::jsonb", "CAST(CAST(:orders AS text) AS jsonb)"))
 _NEW_IDS: Final = text("SELECT uuidv7() FROM generate_series(1, :count)")
 _OPEN: Final = text("SELECT open_jobs(:account, :class, CAST(CAST(:documents AS text) AS jsonb))")
+_CLAIMED: Final = text("""
+    SELECT c.fingerprint, j.id, j.detection_id
+    FROM find_claim(:account, :key) c JOIN jobs j ON j.detection_id = c.detection_id
+""")
 _JOB_OF: Final = text("SELECT id FROM jobs WHERE detection_id = :detection")
 
 
@@ -89,6 +93,22 @@ class Acceptance:
                 connection, who, [order], request_id=request_id, of_class=of_class, channel=channel
             )
             return outcomes[0]
+
+    async def replay(self, account_id: UUID, key: str, fingerprint: bytes, allowance: Allowance) -> Accepted | None:
+        """The job that an idempotency key led to, whatever has become of its medium; None where it led to none.
+
+        Raises:
+            IdempotencyMismatchError: The key was used for another call.
+        """
+        async with transaction(self._engine) as connection:
+            row = (await connection.execute(_CLAIMED, {"account": account_id, "key": key})).one_or_none()
+        if row is None:
+            return None
+        if bytes(row.fingerprint) != fingerprint:
+            raise IdempotencyMismatchError
+        return Accepted(
+            job_id=row.id, detection_id=row.detection_id, account_id=account_id, allowance=allowance, replayed=True
+        )
 
     async def accept_many(
         self,

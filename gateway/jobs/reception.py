@@ -22,6 +22,7 @@ from gateway.errors import (
     InvalidBodyError,
     MediaTooLargeError,
     MissingScopeError,
+    NotFoundError,
     OverloadedError,
     UnsupportedMediaError,
     UrlsNotAllowedError,
@@ -77,8 +78,16 @@ class JobReception:
         if request.headers.get("content-type", "").startswith("multipart/"):
             return await self.receive_file(request, of_class=of_class, channel=channel)
         body = await _read(RequestBody(request.receive))
-        order, keep = await self._order(request.user, body)
-        return await self._accept(request, order, of_class, channel, hashlib.sha256(body).hexdigest(), keep=keep)
+        what = hashlib.sha256(body).hexdigest()
+        try:
+            order, keep = await self._order(request.user, body)
+        except NotFoundError:
+            # An upload goes once its job has ended; who asks again under the same key is answered with the job.
+            accepted = await self._replay(request, what)
+            if accepted is None:
+                raise
+            return accepted
+        return await self._accept(request, order, of_class, channel, what, keep=keep)
 
     async def receive_file(
         self, request: Request[Caller, Any, Any], *, of_class: JobClass, channel: str = "job"
@@ -112,7 +121,8 @@ class JobReception:
             tags=upload.tags,
         )
         try:
-            accepted = await self._accept(request, order, of_class, channel, medium.digest.hex())
+            said = (order.modality, order.filename, order.model, order.client_reference, order.tags)
+            accepted = await self._accept(request, order, of_class, channel, (medium.digest.hex(), *said))
         except BaseException:
             await self._shelf.let_go(medium)
             raise
@@ -177,21 +187,29 @@ class JobReception:
         )
         return order, None
 
+    async def _replay(self, request: Request[Caller, Any, Any], what: object) -> Accepted | None:
+        """The job that this very call led to before, under its idempotency key. Raises IdempotencyMismatchError."""
+        key = read_idempotency_key(request)
+        if key is None:
+            return None
+        caller = request.user
+        fingerprint = _fingerprint(request, what)
+        accepted = await self._acceptance.replay(caller.account_id, key, fingerprint, caller.allowance)
+        return None if accepted is None else _answered(request, accepted)
+
     async def _accept(
         self,
         request: Request[Caller, Any, Any],
         order: JobOrder,
         of_class: JobClass,
         channel: str,
-        what: str,
+        what: object,
         *,
         keep: bool | None = None,
     ) -> Accepted:
         key = read_idempotency_key(request)
         if key is not None:
-            asked = (request.scope["path"], what, order.modality, order.filename, order.model, order.client_reference)
-            fingerprint = hashlib.sha256(msgspec.json.encode((*asked, order.tags))).digest()
-            order = replace(order, idempotency_key=key, fingerprint=fingerprint)
+            order = replace(order, idempotency_key=key, fingerprint=_fingerprint(request, what))
         credentials = await self._guard.credentials(request)
         accept = partial(
             self._acceptance.accept,
@@ -206,6 +224,11 @@ class JobReception:
         async with joinable_transaction(self._engine):
             medium = await self._shelf.keep(order.medium, keep=keep)
             return _answered(request, await accept(replace(order, medium=medium)))
+
+
+def _fingerprint(request: Request[Caller, Any, Any], what: object) -> bytes:
+    """What a call asks for, of which `what` is all that its client has said."""
+    return hashlib.sha256(msgspec.json.encode((request.scope["path"], what))).digest()
 
 
 def refuse_letting_go(caller: Caller) -> None:
