@@ -37,7 +37,7 @@ def test_every_engine_hides_parameters_and_every_connection_notices_a_vanished_s
             found += 1
             assert "CONNECTING" in arguments, path
             assert "engine" not in call[1] or "hide_parameters=True" in arguments, path
-    assert found == 8
+    assert found == 9
     assert CONNECTING.keys() >= {"connect_timeout", "keepalives_idle", "tcp_user_timeout"}
 
 
