@@ -40,6 +40,10 @@ _UPLOADS: Final = text("""
     SELECT id, filename, modality, size_bytes, kept FROM media
     WHERE account_id = :account AND id = ANY(:ids) AND state = 'ready'
 """)
+_WAITING: Final = text("""
+    SELECT coalesce(sum(total - next_place), 0), coalesce(sum(total - next_place) FILTER (WHERE key_id = :key), 0)
+    FROM batches WHERE account_id = :account AND status = 'expanding' AND ended_at IS NULL
+""")
 _INSERT: Final = text("""
     INSERT INTO batches (account_id, key_id, status, name, total, archive_id, options, request_id)
     VALUES (:account, :key, 'expanding', :name, :total, :archive, CAST(CAST(:options AS text) AS jsonb), :request)
@@ -100,7 +104,7 @@ class Making:
             # Thousands of items take a while, in which others are to be answered.
             documents = await asyncio.to_thread(self._documents, caller, items, uploads)
             size = sum(uploads[item.upload_id].size_bytes for item in items if item.upload_id is not None)
-            refuse_over_limit(caller.allowance, size=size, charge=len(items))
+            await _refuse_over_limit(connection, caller, size=size, charge=len(items))
             view = await _insert(connection, caller, batch, total=len(items), request_id=request_id)
             encoded = msgspec.json.encode(documents).decode()
             await connection.execute(_INSERT_ITEMS, {"batch": view.id, "items": encoded})
@@ -170,8 +174,21 @@ class Making:
 
         entries = await asyncio.to_thread(look)
         media = [one for one in entries if modality_of_name(one.name) is not None]
-        refuse_over_limit(caller.allowance, size=sum(one.size for one in media), charge=max(1, len(media)))
+        size = sum(one.size for one in media)
+        async with transaction(self._engine) as connection:
+            await _refuse_over_limit(connection, caller, size=size, charge=max(1, len(media)))
         return entries
+
+
+async def _refuse_over_limit(connection: AsyncConnection, caller: Caller, *, size: int, charge: int) -> None:
+    """Refuse what does not fit into the day beside what waits. Raises LimitError.
+
+    Items are charged when they become jobs. Those that still wait for it count as used: else batches without end could
+    be handed over before the first of them is charged.
+    """
+    parameters = {"account": caller.account_id, "key": caller.key_id}
+    waiting, of_key = (await connection.execute(_WAITING, parameters)).one()
+    refuse_over_limit(caller.allowance, size=size, charge=charge, waiting=int(waiting), waiting_of_key=int(of_key))
 
 
 async def _insert(

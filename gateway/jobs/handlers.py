@@ -15,6 +15,7 @@ from gateway.jobs.schemas import JobPage, JobStatus, JobView
 from gateway.jobs.service import Jobs
 from gateway.reference.operations import KEYED, JobOperation
 from gateway.reference.problems import problems
+from gateway.uploads.handlers import require_detecting
 
 Call = Request[Caller, Any, Any]
 JobId = Annotated[UUID, PathParameter(description="Id of the job.")]
@@ -45,7 +46,7 @@ def location_of(job_id: UUID) -> str:
     "/",
     summary="Hand a medium over",
     status_code=202,
-    guards=[require()],
+    guards=[require(), require_detecting],
     operation_class=JobOperation,
     request_max_body_size=None,
     responses={status: _PROBLEMS[status] for status in (400, 401, 403, 404, 409, 413, 415, 422, 429, 503, 507)},

@@ -6,7 +6,8 @@ from uuid import UUID
 import pytest
 
 from gateway.keys.secrets import digest_key, make_key
-from tests.fixtures.gateway import Client
+from gateway.storage.shelf import Shelf
+from tests.fixtures.gateway import JPEG, Client
 from tests.fixtures.kept import assert_meters_are_exact, keep, rows
 
 pytestmark = pytest.mark.integration
@@ -70,3 +71,17 @@ async def test_a_job_that_is_refused_leaves_its_medium_as_it_was(client: Client,
         assert answer.status_code == 429, answer.text
         assert await standing(database, medium) == (True, False)
     await assert_meters_are_exact(database)
+
+
+async def test_a_key_that_may_have_nothing_judged_hands_over_nothing(
+    client: Client, database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def shelve(*_: object, **__: object) -> None:
+        raise AssertionError("the file was taken in")
+
+    monkeypatch.setattr(Shelf, "shelve", shelve)
+    headers = await lesser_key(client, database, "history:read", "media:write")
+    answer = await client.http.post("/v1/jobs", headers=headers, files={"file": ("a.jpg", JPEG)})
+    assert (answer.status_code, answer.json()["code"]) == (403, "missing_scope")
+    answer = await client.http.post("/v1/jobs", headers=headers, json={"url": "http://127.0.0.1/a.jpg"})
+    assert (answer.status_code, answer.json()["code"]) == (403, "missing_scope")
