@@ -13,6 +13,7 @@ from datetime import timedelta
 from functools import partial
 from io import RawIOBase
 from pathlib import Path
+from threading import Event
 from typing import Final
 from uuid import uuid4
 
@@ -48,8 +49,15 @@ class LocalObjectStore(ObjectStore):
 
     async def fetch(self, path: str, to: Path) -> int:
         """Bring an object into a new file; returns its size in bytes. Raises MissingObjectError."""
+        abandoned = Event()
         with told():
-            return await asyncio.to_thread(self._fetch, path, to)
+            try:
+                return await asyncio.to_thread(self._fetch, path, to, abandoned)
+            except asyncio.CancelledError:
+                # The thread goes on: whichever of the two comes later removes what nobody waits for any more.
+                abandoned.set()
+                await asyncio.to_thread(to.unlink, missing_ok=True)
+                raise
 
     async def digest(self, path: str) -> bytes:
         """The SHA-256 of an object. Raises MissingObjectError."""
@@ -116,7 +124,7 @@ class LocalObjectStore(ObjectStore):
             with file.open("rb") as source:
                 self._write(path, iter(partial(source.read, PIECE_BYTES), b""))
 
-    def _fetch(self, path: str, to: Path) -> int:
+    def _fetch(self, path: str, to: Path, abandoned: Event) -> int:
         source = self._file(path)
         try:
             to.hardlink_to(source)
@@ -125,8 +133,15 @@ class LocalObjectStore(ObjectStore):
         except OSError as error:
             if error.errno not in _LINKS_REFUSED:
                 raise
-            shutil.copyfile(source, to)
-        return to.stat().st_size
+            try:
+                shutil.copyfile(source, to)
+            except BaseException:
+                to.unlink(missing_ok=True)
+                raise
+        size = to.stat().st_size
+        if abandoned.is_set():
+            to.unlink(missing_ok=True)
+        return size
 
     def _digest(self, path: str) -> bytes:
         with self._file(path).open("rb") as file:

@@ -162,11 +162,13 @@ class Shelf:
             size = await self._objects.fetch(medium.object_path, path)
             # Files of the spool folder are swept by their age, and a link is as old as what it links to.
             await asyncio.to_thread(os.utime, path)
+            if size != medium.size:
+                raise MediumGoneError  # noqa: TRY301 - What is there goes with it.
         except MissingObjectError as error:
             raise MediumGoneError from error
-        if size != medium.size:
+        except BaseException:
             await asyncio.to_thread(path.unlink, missing_ok=True)
-            raise MediumGoneError
+            raise
         return SpooledMedia(path, medium.size, medium.digest)
 
     async def keep(self, medium: ReadyMedium, *, keep: bool) -> ReadyMedium:
