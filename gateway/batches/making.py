@@ -21,13 +21,14 @@ from gateway.batches.queueing import queue_batch
 from gateway.batches.reading import MOST_FAULTS, Handed
 from gateway.batches.schemas import BatchView, ItemCounts, NewBatch, NewItem, VerdictCounts
 from gateway.db.transactions import transaction
-from gateway.detections.forms import read_client_reference, read_tags
+from gateway.detections.forms import read_client_reference, read_model_name, read_tags
 from gateway.detections.media import MediaStore, SpooledMedia
 from gateway.errors import (
     InvalidBodyError,
     InvalidItemsError,
     MissingScopeError,
     NotFoundError,
+    RequestError,
     UrlsNotAllowedError,
 )
 from gateway.jobs.addresses import look_at_address, modality_of_name
@@ -77,6 +78,7 @@ class Making:
                 is done then.
         """
         batch = handed.batch
+        _check_names(batch)
         if batch.items is not None:
             return await self._of_items(caller, batch, batch.items, request_id)
         if handed.archive is not None:
@@ -134,6 +136,7 @@ class Making:
         """An item as its row is made from. Raises GatewayError."""
         if (item.upload_id is None) == (item.url is None):
             raise InvalidBodyError("Name either an `upload_id` or a `url`.")
+        _check_model(item.model)
         if item.url is not None:
             if not self._from_urls:
                 raise UrlsNotAllowedError
@@ -178,6 +181,21 @@ class Making:
         async with transaction(self._engine) as connection:
             await _refuse_over_limit(connection, caller, size=size, charge=max(1, len(media)))
         return entries
+
+
+def _check_names(batch: NewBatch) -> None:
+    """Refuse a name that no list can show, or one that no model has. Raises InvalidBodyError."""
+    if batch.name is not None and not batch.name.isprintable():
+        raise InvalidBodyError("The name of the batch holds characters that cannot be shown.")
+    _check_model(batch.model)
+
+
+def _check_model(name: str | None) -> None:
+    try:
+        if name is not None:
+            read_model_name(name)
+    except RequestError as error:
+        raise InvalidBodyError(error.message) from error
 
 
 async def _refuse_over_limit(connection: AsyncConnection, caller: Caller, *, size: int, charge: int) -> None:

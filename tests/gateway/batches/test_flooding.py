@@ -1,4 +1,4 @@
-"""Many batches at once: what waits to become jobs counts, so that nobody writes rows without end and without charge."""
+"""What is refused before it costs anything: more batches than the day has room for, and names that cannot be kept."""
 
 import pytest
 
@@ -23,3 +23,24 @@ async def test_what_waits_to_become_jobs_counts_before_it_is_charged(
     # What became jobs is charged, and does not count twice.
     await database.execute("UPDATE batches SET next_place = total, status = 'running'")
     await made(client, body)
+
+
+@pytest.mark.parametrize("text", ["a\x00", "\x00", "two\nlines", "\u202egnp.exe"])
+async def test_names_that_cannot_be_kept_or_shown_are_refused_and_leave_nothing(
+    client: Client, uploads: Uploads, database: Database, text: str
+) -> None:
+    (medium,) = await uploads(1)
+    items = [{"upload_id": medium}]
+    zipped = archive({"a.jpg": JPEG})
+    for answer in (
+        await send(client, {"items": items, "name": text}),
+        await send(client, {"items": items, "model": text}),
+        await send(client, zipped, headers=ZIP, name=text),
+        await send(client, zipped, headers=ZIP, model=text),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_body"), answer.text
+    answer = await send(client, {"items": [{"upload_id": medium, "model": text}]})
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_items"), answer.text
+    assert await one(database, "SELECT count(*) FROM batches") == 0
+    # No archive is left behind in the store.
+    assert await one(database, "SELECT count(*) FROM media") == 1
