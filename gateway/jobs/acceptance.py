@@ -27,6 +27,7 @@ _CLAIMED: Final = text("""
     SELECT c.fingerprint, j.id, j.detection_id
     FROM find_claim(:account, :key) c JOIN jobs j ON j.detection_id = c.detection_id
 """)
+_IS_CLAIMED: Final = text("SELECT (find_claim(:account, :key)).detection_id IS NOT NULL")
 _JOB_OF: Final = text("SELECT id FROM jobs WHERE detection_id = :detection")
 
 
@@ -93,6 +94,11 @@ class Acceptance:
                 connection, who, [order], request_id=request_id, of_class=of_class, channel=channel
             )
             return outcomes[0]
+
+    async def is_claimed(self, account_id: UUID, key: str) -> bool:
+        """Whether an idempotency key led to a detection already."""
+        async with transaction(self._engine) as connection:
+            return bool((await connection.execute(_IS_CLAIMED, {"account": account_id, "key": key})).scalar_one())
 
     async def replay(self, account_id: UUID, key: str, fingerprint: bytes, allowance: Allowance) -> Accepted | None:
         """The job that an idempotency key led to, whatever has become of its medium; None where it led to none.

@@ -95,13 +95,13 @@ class JobReception:
         """Accept the file of a form. Raises GatewayError."""
         body = RequestBody(request.receive)
         try:
-            read_idempotency_key(request)
+            key = read_idempotency_key(request)
             upload = await self._intake.read(
                 body,
                 content_type=request.headers.get("content-type", ""),
                 content_length=request.content_length,
                 modality=None,
-                authorise=partial(_authorise, request.user),
+                authorise=partial(self._authorise, request.user, key),
             )
         except GatewayError:
             await body.drain()
@@ -187,6 +187,14 @@ class JobReception:
         )
         return order, None
 
+    async def _authorise(self, caller: Caller, key: str | None, size: int, charge: int) -> None:
+        """Let in a large file of a caller who has room for it; nothing is charged yet. Raises LimitError.
+
+        A call that is sent again needs no room: whether it is the same tells only the digest of its file.
+        """
+        if key is None or not await self._acceptance.is_claimed(caller.account_id, key):
+            refuse_over_limit(caller.allowance, size=size, charge=charge)
+
     async def _replay(self, request: Request[Caller, Any, Any], what: object) -> Accepted | None:
         """The job that this very call led to before, under its idempotency key. Raises IdempotencyMismatchError."""
         key = read_idempotency_key(request)
@@ -255,11 +263,6 @@ def modality_of(medium: ReadyMedium) -> Modality:
     if medium.modality is None:
         raise UnsupportedMediaError("This upload is an archive; hand it over as a batch.")
     return medium.modality
-
-
-async def _authorise(caller: Caller, size: int, charge: int) -> None:
-    """Let in a large file of a caller who has room for it; nothing is charged yet. Raises LimitError."""
-    refuse_over_limit(caller.allowance, size=size, charge=charge)
 
 
 async def _read(body: RequestBody) -> bytes:

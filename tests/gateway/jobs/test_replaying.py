@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.queue.runner import Runner
-from tests.fixtures.gateway import Client, eventually
+from tests.fixtures.gateway import JPEG, Client, eventually
 from tests.fixtures.kept import keep, rows
 from tests.gateway.jobs.conftest import reached
 
@@ -36,3 +36,18 @@ async def test_a_job_of_an_upload_is_found_again_once_the_upload_has_gone(
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_mismatch")
     headers["idempotency-key"] = "twice"
     assert (await client.http.post("/v1/jobs", headers=headers, json=body)).status_code == 404
+
+
+async def test_a_large_file_that_was_the_last_of_the_day_may_be_sent_again(client: Client, database: Any) -> None:
+    await database.execute("UPDATE accounts SET daily_limit = 1")
+    large = JPEG + bytes(9 * 1024 * 1024)
+    headers = client.headers() | {"idempotency-key": "once"}
+
+    async def send(**more: str) -> Any:
+        return await client.http.post("/v1/jobs", headers=headers | more, files={"file": ("a.jpg", large)})
+
+    first, again = await send(), await send()
+    assert (first.status_code, again.status_code) == (202, 202), again.text
+    assert again.json()["id"] == first.json()["id"]
+    assert await rows(database, "SELECT count(*) FROM media WHERE state = 'ready'") == [(1,)]
+    assert (await send(**{"idempotency-key": "twice"})).status_code == 429
