@@ -9,6 +9,7 @@ import pytest
 
 from gateway.db.engine import connection_string
 from tests.fixtures.admissions import Connection, Holder, make_holder
+from tests.fixtures.gateway import eventually
 from tests.fixtures.queued_jobs import begin, fail, hand_over, one, store_medium
 
 pytestmark = pytest.mark.integration
@@ -242,3 +243,28 @@ async def test_nothing_deadlocks_and_everything_adds_up(database_url: str, datab
             assert (await holder.meter(subject))[1:] == (waiting, 10 * waiting, waiting)
         failed = await one(database, "SELECT sum(failed) FROM detection_days WHERE account_id = %s", holder.account_id)
         assert failed == 8 - waiting
+
+
+async def test_another_job_of_the_same_medium_may_end_meanwhile(
+    database_url: str, database: Connection, holder: Holder
+) -> None:
+    dead, other = await hand_over(holder), await hand_over(holder)
+    await fail(database, dead)
+    medium = await one(database, "SELECT medium_id FROM jobs WHERE id = %s", dead)
+    await database.execute("UPDATE jobs SET medium_id = %s WHERE id = %s", (medium, other))
+    async with (
+        await psycopg.AsyncConnection.connect(connection_string(database_url), autocommit=True) as reviving,
+        await psycopg.AsyncConnection.connect(connection_string(database_url)) as ending,
+    ):
+        # A job that ends holds the meters when it lets go of its medium.
+        await ending.execute("SELECT cancel_job(%s, 'No.')", (other,))
+        revived = asyncio.create_task(revive(reviving, dead))
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+        async def waiting() -> bool:
+            return await one(database, waits) > 0
+
+        await eventually(waiting)
+        await ending.execute("UPDATE media SET expires_at = now() WHERE id = %s", (medium,))
+        await ending.commit()
+        assert await revived == "revived"

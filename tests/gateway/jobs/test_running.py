@@ -286,6 +286,6 @@ async def test_what_the_database_does_not_take_fails_the_job_instead_of_keeping_
     assert worker
     bentos[Modality.IMAGE].refusal = (400, ErrorBody(code="unreadable_media", message="Damaged at \0."))
     job = await hand_over()
-    ended = await reached(client, job["id"], "failed", within_s=10)
+    ended = await reached(client, job["id"], "failed", within_s=30)
     assert (ended["dead"], ended["error"]["code"]) == (True, "internal_error")
     assert await client.used() == 0

@@ -27,8 +27,9 @@ BEGIN
     IF d.deleted_at IS NOT NULL THEN
         RETURN 'deleted';
     END IF;
-    -- Whoever takes the medium away waits, and then finds the job queued.
-    PERFORM 1 FROM media WHERE id = j.medium_id AND state = 'ready' FOR SHARE;
+    -- Whoever takes the medium away waits, and then finds the job queued; who ends another job of it, and holds the
+    -- meters by then, does not.
+    PERFORM 1 FROM media WHERE id = j.medium_id AND state = 'ready' FOR KEY SHARE;
     IF NOT FOUND AND (j.medium_id IS NOT NULL OR j.source_url IS NULL) THEN
         RETURN 'medium_gone';
     END IF;
