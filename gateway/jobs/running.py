@@ -21,6 +21,7 @@ from bentos.contract import Modality
 from gateway.db.transactions import transaction
 from gateway.detections.client import BentoAnswer
 from gateway.errors import (
+    AccountSuspendedError,
     DatabaseUnavailableError,
     DeadlineExceededError,
     FailureError,
@@ -44,7 +45,8 @@ _END_PAUSE_S: Final = 0.2
 
 _BEGIN: Final = text("""
     SELECT b.id, b.account_id, b.detection_id, b.attempt, b.failures, b.medium_id, b.model, b.request_id, b.key_id,
-        CASE WHEN a.status <> 'deleted' THEN b.source_url END AS source_url, d.modality, d.filename
+        CASE WHEN a.status <> 'deleted' THEN b.source_url END AS source_url, d.modality, d.filename,
+        a.status = 'suspended' AS suspended
     FROM begin_job(:id, :lease_s, :worker) b JOIN detections d ON d.id = b.detection_id
         JOIN accounts a ON a.id = b.account_id
 """)
@@ -56,12 +58,13 @@ _log = structlog.stdlib.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begun:
-    """A job that this worker has, under the token `attempt`."""
+    """A job that this worker has, under the token `attempt`; `suspended`: its account may not do anything now."""
 
     id: UUID
     detection_id: UUID
     attempt: UUID
     failures: int
+    suspended: bool
     medium: JobMedium
 
 
@@ -82,6 +85,9 @@ class JobRunning:
         """Do a job as far as it can be done now. An error of the database is raised: the queue tries again."""
         begun = await self._begin(UUID(job_id))
         if begun is None:
+            return
+        if begun.suspended:
+            await self._end(begun, AccountSuspendedError())
             return
         work = asyncio.create_task(self._judging.judge(begun.medium))
         with structlog.contextvars.bound_contextvars(job_id=job_id), self._leases.hold(begun.attempt, work):
@@ -106,6 +112,7 @@ class JobRunning:
             detection_id=row.detection_id,
             attempt=row.attempt,
             failures=row.failures,
+            suspended=row.suspended,
             medium=JobMedium(
                 job_id=row.id,
                 account_id=row.account_id,

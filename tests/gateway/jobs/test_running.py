@@ -289,3 +289,20 @@ async def test_what_the_database_does_not_take_fails_the_job_instead_of_keeping_
     ended = await reached(client, job["id"], "failed", within_s=30)
     assert (ended["dead"], ended["error"]["code"]) == (True, "internal_error")
     assert await client.used() == 0
+
+
+async def test_what_waits_is_not_judged_for_a_suspended_account(
+    client: Client, hand_over: HandOver, gateway_settings: GatewaySettings, bentos: Bentos, database: Database
+) -> None:
+    job = await hand_over()
+    await database.execute("UPDATE accounts SET status = 'suspended'")
+    query = "SELECT status, error_code, dead FROM jobs WHERE id = %s"
+
+    async def ended() -> bool:
+        return await (await database.execute(query, (job["id"],))).fetchone() == ("failed", "account_suspended", False)
+
+    async with working(gateway_settings):
+        await eventually(ended)
+    assert bentos[Modality.IMAGE].calls == []
+    await database.execute("UPDATE accounts SET status = 'active'")
+    assert await client.used() == 0
