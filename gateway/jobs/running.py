@@ -27,6 +27,7 @@ from gateway.errors import (
     FailureError,
     GatewayError,
     UnavailableError,
+    UrlUnreachableError,
 )
 from gateway.jobs.ending import Endings
 from gateway.jobs.judging import JobMedium, Judging
@@ -38,6 +39,9 @@ from gateway.queue.tasks import Patience, Task, pause_s
 JOB_TASK: Final = "job"
 JOB_PATIENCE: Final = Patience(attempts=5, first_pause_s=5)
 """How often a job may fail by our fault, and how long it waits before it is tried again."""
+OUTAGE_PATIENCE: Final = Patience(attempts=40, first_pause_s=5)
+"""The same where a part of the platform is away, which is no fault of the job: some three hours in all."""
+_LONGEST_PAUSE_S: Final = 300.0
 _ENTRY_PATIENCE: Final = Patience(attempts=10, first_pause_s=2)
 """The same for its entry in the queue, which fails only where the database is away."""
 _END_TRIES: Final = 5
@@ -156,7 +160,8 @@ class JobRunning:
             taken = await succeed_job(connection, begun.id, begun.detection_id, begun.attempt, outcome)
         elif _may_be_tried_again(outcome, begun.failures):
             counts = outcome.code != _STOPPED
-            pause = max(pause_s(JOB_PATIENCE, begun.failures).total_seconds(), outcome.retry_after_s or 0) * counts
+            pause = min(pause_s(_patience(outcome), begun.failures).total_seconds(), _LONGEST_PAUSE_S)
+            pause = max(pause, outcome.retry_after_s or 0) * counts
             _log.info("job_retried", job_id=str(begun.id), code=outcome.code, pause_s=round(pause, 1))
             return await retry_job(connection, begun.id, begun.attempt, outcome, pause_s=pause, failed=counts)
         else:
@@ -181,7 +186,12 @@ def _may_be_tried_again(error: GatewayError, failures: int) -> bool:
         return True
     if not isinstance(error, FailureError) or isinstance(error, DeadlineExceededError):
         return False
-    return failures + 1 < JOB_PATIENCE.attempts
+    return failures + 1 < _patience(error).attempts
+
+
+def _patience(error: GatewayError) -> Patience:
+    away = isinstance(error, UnavailableError) and not isinstance(error, UrlUnreachableError)
+    return OUTAGE_PATIENCE if away else JOB_PATIENCE
 
 
 async def _outcome(work: asyncio.Task[BentoAnswer]) -> BentoAnswer | GatewayError | None:

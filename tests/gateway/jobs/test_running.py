@@ -28,7 +28,8 @@ AWAY = (503, ErrorBody(code="inference_unavailable", message="Not now."))
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs are tried again at once, three times."""
-    monkeypatch.setattr(running, "JOB_PATIENCE", Patience(attempts=3, first_pause_s=0.1))
+    for name in ("JOB_PATIENCE", "OUTAGE_PATIENCE"):
+        monkeypatch.setattr(running, name, Patience(attempts=3, first_pause_s=0.1))
 
 
 async def events(database: Database, job_id: str) -> list[str]:
@@ -106,6 +107,27 @@ async def test_a_job_that_fails_by_our_fault_again_and_again_is_dead_and_refunde
     ended = await reached(client, job["id"], "failed", within_s=30)
     assert (ended["dead"], ended["attempts"], ended["error"]["code"]) == (True, 3, "inference_unavailable")
     assert await client.used() == 0
+
+
+async def test_an_outage_kills_no_job_that_an_error_would(
+    client: Client, hand_over: HandOver, worker: Runner, bentos: Bentos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert worker
+    monkeypatch.setattr(running, "JOB_PATIENCE", Patience(attempts=2, first_pause_s=0.1))
+    monkeypatch.setattr(running, "OUTAGE_PATIENCE", Patience(attempts=40, first_pause_s=0.05))
+    script = bentos[Modality.IMAGE]
+    script.refusal = AWAY
+    job = await hand_over()
+
+    async def tried_often() -> bool:
+        return (await read(client, job["id"]))["attempts"] > 3
+
+    await eventually(tried_often, 30)
+    script.refusal = None
+    await reached(client, job["id"], "succeeded", within_s=30)
+    script.refusal = (500, ErrorBody(code="detection_failed", message="It broke."))
+    ended = await reached(client, (await hand_over())["id"], "failed", within_s=30)
+    assert (ended["attempts"], ended["dead"]) == (2, True)
 
 
 async def test_a_running_job_is_cancelled_within_two_seconds(
