@@ -44,7 +44,8 @@ def administration(engine: AsyncEngine) -> JobAdministration:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs are tried once."""
-    monkeypatch.setattr(running, "JOB_PATIENCE", Patience(attempts=1))
+    for name in ("JOB_PATIENCE", "OUTAGE_PATIENCE"):
+        monkeypatch.setattr(running, name, Patience(attempts=1))
 
 
 async def test_a_pause_holds_what_waits_and_lets_go_on_what_runs(
