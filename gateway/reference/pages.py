@@ -58,6 +58,10 @@ class SwaggerPage(OpenAPIRenderPlugin):
         return _SWAGGER
 
 
+_RECEIVERS: Final = frozenset(("reception", "job_reception"))
+"""What handlers that judge media, or take them over, depend on: it reads the key of a call itself."""
+
+
 class CompleteDocument(JsonRenderPlugin):
     """The OpenAPI document, completed when it is first asked for."""
 
@@ -79,7 +83,7 @@ def _idempotent_operations(app: Litestar) -> set[tuple[str, str]]:
         for route in app.routes
         if isinstance(route, HTTPRoute)
         for handler in route.route_handlers
-        if hasattr(handler.fn, IDEMPOTENT) or "reception" in handler.parsed_fn_signature.parameters
+        if hasattr(handler.fn, IDEMPOTENT) or not _RECEIVERS.isdisjoint(handler.parsed_fn_signature.parameters)
         for method in handler.http_methods
     }
 

@@ -16,7 +16,7 @@ from gateway.settings import GatewaySettings
 from gateway.storage.objects import open_object_store
 from gateway.storage.retention import Retention
 from gateway.worker import compose, open_means
-from tests.fixtures.gateway import JPEG, MP4, WAV, Client
+from tests.fixtures.gateway import JPEG, MP4, WAV, Client, eventually
 from tests.gateway.batches.conftest import (
     ZIP,
     Database,
@@ -98,7 +98,12 @@ async def test_an_archive_at_fault_is_refused_at_once(
     assert (answer.status_code, answer.json()["code"]) == (400, code)
     for table in ("batches", "media", "jobs"):
         assert await one(database, f"SELECT count(*) FROM {table}") == 0, table  # noqa: S608 - Constants.
-    assert spooled(gateway_settings) == []
+
+    async def tidied() -> bool:
+        return spooled(gateway_settings) == []
+
+    # It goes when the call is over, which is a moment after its answer.
+    await eventually(tidied, 5)
 
 
 async def test_an_archive_of_too_many_files_is_refused(client: Client, database: Database) -> None:

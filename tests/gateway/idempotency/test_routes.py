@@ -23,6 +23,13 @@ LEFT_OUT = {
     "/v1/detections/{detection_id}/restore": REPEATABLE,
     "/v1/admin/users/{user_id}/suspend": REPEATABLE,
     "/v1/admin/users/{user_id}/activate": REPEATABLE,
+    "/v1/uploads/{upload_id}/complete": REPEATABLE,
+    "/v1/batches/{batch_id}/cancel": REPEATABLE,
+    "/v1/admin/jobs/{job_id}/cancel": REPEATABLE,
+    "/v1/admin/jobs/{job_id}/retry": "A job that waits already is not there to be tried again.",
+    "/v1/admin/jobs/requeue-dead": "What waits already is dead no more.",
+    "/v1/admin/queue/pause": REPEATABLE,
+    "/v1/admin/queue/resume": REPEATABLE,
 }
 """POSTs of known callers that do not take part, and why."""
 

@@ -36,7 +36,7 @@ def test_what_is_filled_in_is_counted_spread_and_ordered_as_it_would_have_come(p
         ) == (True,)
         assert ask(
             "SELECT count(*) FROM pg_indexes WHERE tablename = 'detections' AND indexname LIKE 'detections_%_idx'"
-        ) == (6,)
+        ) == (8,)
     assert len(said) == 2
 
 

@@ -103,9 +103,14 @@ async def folder(  # noqa: PLR0917 - Fixtures.
 
 
 async def counts(database: Database) -> tuple[Any, ...]:
-    """Uploads, detections, and what was charged."""
+    """Uploads that were sent, detections, and what was charged.
+
+    One that was begun and not noted, because the command was stopped in between, is nothing but a row that expires.
+    """
     query = """
-        SELECT (SELECT count(*) FROM media) + (SELECT count(*) FROM deletion_proofs), (SELECT count(*) FROM detections),
+        SELECT (SELECT count(*) FROM media WHERE completed_at IS NOT NULL)
+                + (SELECT count(*) FROM deletion_proofs WHERE reason <> 'never_completed'),
+            (SELECT count(*) FROM detections),
             (SELECT sum(charged) FROM meters WHERE subject_id IN (SELECT id FROM accounts))
     """
     row = await (await database.execute(query)).fetchone()
