@@ -8,7 +8,7 @@ import asyncio
 import os
 import socket
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -57,6 +57,8 @@ _BEGIN: Final = text("""
 """What an account had in the store goes with it; nor is anything fetched for one that was deleted."""
 _DATABASE_AWAY: Final = (psycopg.OperationalError, sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError)
 
+Result = TypeVar("Result")
+
 _log = structlog.stdlib.get_logger(__name__)
 
 
@@ -87,7 +89,13 @@ class JobRunning:
 
     async def run(self, job_id: str) -> None:
         """Do a job as far as it can be done now. An error of the database is raised: the queue tries again."""
-        begun = await self._begin(UUID(job_id))
+        beginning = asyncio.create_task(self._begin(UUID(job_id)))
+        try:
+            begun = await _to_the_end(beginning)
+        except asyncio.CancelledError:
+            if not beginning.cancelled() and not beginning.exception() and (taken := beginning.result()):
+                await _to_the_end(asyncio.create_task(self._end(taken, _stopped())))
+            raise
         if begun is None:
             return
         if begun.suspended:
@@ -99,10 +107,10 @@ class JobRunning:
                 answer = await _outcome(work)
             except asyncio.CancelledError:
                 # The worker is stopped, and has waited as long as it may: somebody else goes on at once.
-                await self._end(begun, _stopped())
+                await _to_the_end(asyncio.create_task(self._end(begun, _stopped())))
                 raise
             if answer is not None:
-                await self._end(begun, answer)
+                await _to_the_end(asyncio.create_task(self._end(begun, answer)))
 
     async def _begin(self, job_id: UUID) -> Begun | None:
         parameters = {"id": job_id, "lease_s": self._lease_s, "worker": self._worker}
@@ -192,6 +200,21 @@ def _may_be_tried_again(error: GatewayError, failures: int) -> bool:
 def _patience(error: GatewayError) -> Patience:
     away = isinstance(error, UnavailableError) and not isinstance(error, UrlUnreachableError)
     return OUTAGE_PATIENCE if away else JOB_PATIENCE
+
+
+async def _to_the_end(step: asyncio.Task[Result]) -> Result:
+    """What comes of a short step, which goes on where whoever waits here is told to stop.
+
+    Its commit may be under way, and nobody would know of it.
+
+    Raises:
+        asyncio.CancelledError: Whoever waits here was told to stop; the step is over all the same.
+    """
+    try:
+        return await asyncio.shield(step)
+    except asyncio.CancelledError:
+        await asyncio.wait({step})
+        raise
 
 
 async def _outcome(work: asyncio.Task[BentoAnswer]) -> BentoAnswer | GatewayError | None:
