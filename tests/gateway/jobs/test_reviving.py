@@ -185,7 +185,7 @@ async def test_a_medium_is_not_taken_away_from_under_it(
         assert await revive(another, job) == "revived"
         await database.execute("SET lock_timeout = '200ms'")
         with pytest.raises(psycopg.errors.LockNotAvailable):
-            await database.execute("UPDATE media SET state = 'deleting'")
+            await database.execute("SELECT discard_media(ARRAY(SELECT id FROM media), 'owner')")
 
 
 async def revive_some(mine: Connection, job: UUID) -> str | None:
