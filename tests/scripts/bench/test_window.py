@@ -8,7 +8,6 @@ import pytest
 from scripts.bench.load import Job
 from scripts.bench.window import LoadFailedError, measure
 
-
 COST_S = 0.01
 """What an answer costs in CPU: far above what the kernel counts in, so that a window shows it on any machine."""
 
