@@ -42,6 +42,13 @@ class WaveformInput(Record, frozen=True, tag_field="kind", tag="waveform"):
     sample_rate: Literal[16000] = 16000
 
 
+class TextInput(Record, frozen=True, tag_field="kind", tag="text"):
+    """Passages of UTF-8 text of at most `characters` characters, of which the model sees `tokens` tokens at once."""
+
+    characters: int
+    tokens: int
+
+
 class Calibration(Record, frozen=True):
     """Temperature scaling (Guo et al., 2017, "On Calibration of Modern Neural Networks"), already inside the graph."""
 
@@ -69,11 +76,27 @@ class PinnedModel(Record, frozen=True):
     digest: str
 
 
+class Parity(Record, frozen=True):
+    """How far the graph was from the model that it was made of: the largest |Δ p_fake| over `n` real inputs.
+
+    `framework` names the original and its version, such as "torch 2.13.0".
+    """
+
+    framework: str
+    n: int
+    largest: float
+
+
+Precision = Literal["fp32", "fp16", "int8"]
+
+
 class Card(Record, frozen=True):
     """Everything a caller must know of one version. `digest` is "sha256:" and the hex digest of `model.onnx`.
 
     `label_order` is that of the model before its last node; the graph's own output is always p_fake. `demo` marks
     weights that show the platform and prove nothing about a medium. An encoder has neither metrics nor thresholds.
+    `files` are the digests of what else lies in the version's folder and belongs to it, such as a tokeniser, by name.
+    `derived_from` is the version of the same model that this one is another precision or calibration of.
     """
 
     model: str
@@ -83,7 +106,7 @@ class Card(Record, frozen=True):
     licence: str
     digest: str
     demo: bool
-    input: CropInput | FeatureInput | WaveformInput
+    input: CropInput | FeatureInput | WaveformInput | TextInput
     label_order: tuple[str, ...]
     intended_use: str
     limits: str
@@ -92,6 +115,10 @@ class Card(Record, frozen=True):
     thresholds: Thresholds | None = None
     metrics: Metrics | None = None
     encoder: PinnedModel | None = None
+    precision: Precision = "fp32"
+    parity: Parity | None = None
+    files: dict[str, str] = {}
+    derived_from: int | None = None
 
 
 class Canary(Record, frozen=True):
@@ -102,18 +129,55 @@ class Canary(Record, frozen=True):
 
 
 class Route(Record, frozen=True):
-    """Which versions of a model answer: `stable`, perhaps a `canary`, perhaps a `shadow` that is only logged."""
+    """Which versions of a model answer: `stable`, perhaps a `canary`, perhaps a `shadow` that is asked but not heard.
+
+    `previous` was stable before and stays loaded, so that a rollback is a change of pointer.
+    """
 
     stable: int
     canary: Canary | None = None
     shadow: int | None = None
+    previous: int | None = None
+
+    @property
+    def versions(self) -> frozenset[int]:
+        """Every version that has to be loaded."""
+        routed = (self.stable, self.shadow, self.previous, self.canary.version if self.canary else None)
+        return frozenset(version for version in routed if version is not None)
+
+
+class Member(Record, frozen=True):
+    """A model of an ensemble; its own route says which of its versions answers. `weight` counts in weighted fusion."""
+
+    model: str
+    weight: float = 1.0
+
+
+Fusion = Literal["mean", "weighted", "vote"]
+
+
+class Ensemble(Record, frozen=True):
+    """Several models that are asked the same question, and how their scores become one.
+
+    `version` goes up with every change of the declaration. Fewer than `minimum` answers are no answer.
+    """
+
+    version: int
+    modality: Modality
+    title: str
+    description: str
+    fusion: Fusion
+    members: tuple[Member, ...]
+    thresholds: Thresholds
+    minimum: int = 1
 
 
 class TrafficTable(Record, frozen=True):
-    """`serving.json`: the default model of each modality and the route of each model."""
+    """`serving.json`: the default model of each modality, the route of each model, and the ensembles by name."""
 
     defaults: dict[Modality, str]
     models: dict[str, Route]
+    ensembles: dict[str, Ensemble] = {}
 
 
 def read_card(data: bytes) -> Card:

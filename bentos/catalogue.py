@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from bentos.cards import Card, CropInput, FeatureInput, Route, WaveformInput
+from bentos.cards import Card, CropInput, FeatureInput, Route, TextInput, WaveformInput
 from bentos.contract import Modality, ModelInfo, ModelList, VersionInfo
 from bentos.deadline import Deadline
 from bentos.errors import BrokenModelError, UnknownModelError
@@ -129,6 +129,8 @@ def check_signature(card: Card, signature: Signature) -> None:
             wanted = {"features": (frames, features), "mask": (frames,)}
         case WaveformInput(samples=samples):
             wanted = {"waveform": (samples,)}
+        case TextInput():
+            wanted = {"text": (1,)}
     if {name: _shape(spec) for name, spec in signature.inputs.items()} != wanted:
         raise BrokenModelError(f"The card of {card.model} version {card.version} and its graph want different inputs.")
 

@@ -1,8 +1,9 @@
-"""What the three detectors share: the resources of their process, and how BentoML opens, asks and closes them.
+"""What the detectors share: the resources of their process, and how BentoML opens, asks and closes them.
 
 Each detector is the entry service of a process of its own, because BentoML lets no other refuse pickled bodies.
 """
 
+import asyncio
 import time
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Final, TypeVar
@@ -35,6 +36,7 @@ from bentos.readiness import Readiness
 from bentos.repository import ModelRepository
 from bentos.samples import MAKE_SAMPLE, SampleOptions
 from bentos.settings import load_settings
+from bentos.verdict import Finding, conclude
 
 _PORTS: Final = {Modality.IMAGE: 3001, Modality.VIDEO: 3002, Modality.AUDIO: 3003}
 
@@ -83,8 +85,14 @@ class Detector(ABC):
         self._parts: Parts | None = None
 
     @abstractmethod
+    async def examine(self, served: Served, call: Call) -> Finding:
+        """Have one version judge the medium of a call. Raises what `bentos.errors` lists."""
+
     async def detect(self, call: Call) -> Detection:
         """Give a verdict. Raises what `bentos.errors` lists."""
+        served = await self._catalogue.choose(call.model, call.caller, call.deadline)
+        finding = await self.examine(served, call)
+        return conclude(modality=self.modality, card=served.card, finding=finding, timings=call.timings())
 
     async def list_models(self, deadline: Deadline) -> ModelList:
         """Say which models are served."""
@@ -132,11 +140,17 @@ class Detector(ABC):
             raise InferenceUnavailableError
         return self._parts
 
-    async def choose(self, call: Call) -> Served:
-        """Return the version that answers this call."""
-        return await self._catalogue.choose(call.model, call.request_id, call.deadline)
-
     async def prepare(self, task: MediaTask[Options, P], call: Call, options: Options) -> P:
+        """Decode the medium as `decode` does, once a call: whoever asks for the same again gets the same, or its error.
+
+        So models that judge the same medium with the same options share its crops.
+        """
+        key = (task, options)
+        if key not in call.prepared:
+            call.prepared[key] = asyncio.ensure_future(self.decode(task, call, options))
+        return await call.prepared[key]
+
+    async def decode(self, task: MediaTask[Options, P], call: Call, options: Options) -> P:
         """Decode the medium in a child process; what that took beside its own steps was waiting."""
         started = time.monotonic()
         prepared = await self.parts.media.run(task, call.medium, options, timeout_s=call.deadline.remaining_s())
@@ -158,7 +172,11 @@ class Detector(ABC):
     async def _detect_sample(self, deadline: Deadline) -> None:
         options = SampleOptions(self.modality)
         sample = await self.parts.media.run(MAKE_SAMPLE, b"", options, timeout_s=deadline.remaining_s())
-        await self.detect(Call(medium=sample.data.tobytes(), model=None, deadline=deadline, request_id="readiness"))
+        await self.detect(
+            Call(
+                medium=sample.data.tobytes(), model=None, deadline=deadline, request_id="readiness", caller="readiness"
+            )
+        )
 
     async def _infer_ones(self, deadline: Deadline) -> None:
         served = await self._catalogue.choose(None, "readiness", deadline)

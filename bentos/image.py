@@ -2,7 +2,8 @@
 
 import bentoml
 
-from bentos.contract import Detection, Modality
+from bentos.catalogue import Served
+from bentos.contract import Modality
 from bentos.decoding import image_options
 from bentos.detector import Detector, publish, service_options
 from bentos.evidence import image_evidence, unscored_faces
@@ -10,7 +11,7 @@ from bentos.http.calls import Call
 from bentos.inference import read_probabilities
 from bentos.media.tasks import PREPARE_IMAGE
 from bentos.scoring import score_image
-from bentos.verdict import conclude
+from bentos.verdict import Finding
 
 
 @bentoml.service(**service_options(Modality.IMAGE))
@@ -19,20 +20,16 @@ class ImageDetector(Detector):
 
     modality = Modality.IMAGE
 
-    async def detect(self, call: Call) -> Detection:
-        """Give the verdict on a picture."""
-        served = await self.choose(call)
+    async def examine(self, served: Served, call: Call) -> Finding:
+        """Judge a picture by the worst of its faces."""
         image = await self.prepare(PREPARE_IMAGE, call, image_options(served, self.parts.settings))
         outputs = await self.infer(served.card, call, crop=image.crops)
         evidence = image_evidence(image, read_probabilities(served.card.model, outputs, "p_fake"))
-        return conclude(
-            modality=self.modality,
-            card=served.card,
+        return Finding(
             p_fake=score_image([face.p_fake for face in evidence.faces]),
             evidence=evidence,
             reasons=image.reasons,
             unscored=unscored_faces(image),
-            timings=call.timings(),
         )
 
 

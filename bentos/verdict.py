@@ -1,6 +1,7 @@
 """The last step of a detection: from a score and a card's thresholds to what the caller is told. Pure."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from bentos.cards import Card
 from bentos.contract import Detection, Evidence, Modality, Reason, Thresholds, Timings, Verdict
@@ -29,16 +30,17 @@ def unite_reasons(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
     return tuple(first.values())
 
 
-def conclude(
-    *,
-    modality: Modality,
-    card: Card,
-    p_fake: float,
-    evidence: Evidence,
-    reasons: tuple[Reason, ...],
-    unscored: tuple[Reason, ...] = (),
-    timings: Timings,
-) -> Detection:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What one model found in a medium: its score, what was measured, what explains it, and what has no score."""
+
+    p_fake: float
+    evidence: Evidence
+    reasons: tuple[Reason, ...]
+    unscored: tuple[Reason, ...] = ()
+
+
+def conclude(*, modality: Modality, card: Card, finding: Finding, timings: Timings) -> Detection:
     """Return the answer of a Bento for `modality`, which may be another than the card's.
 
     It is marked partial where a part could not be scored.
@@ -50,16 +52,16 @@ def conclude(
         raise BrokenModelError(f"The card of {card.model} has no thresholds.")
     return Detection(
         modality=modality,
-        verdict=decide(p_fake, card.thresholds),
-        p_fake=p_fake,
-        confidence=confidence(p_fake),
-        reasons=unite_reasons(reasons),
-        partial=bool(unscored),
-        unscored=unite_reasons(unscored),
+        verdict=decide(finding.p_fake, card.thresholds),
+        p_fake=finding.p_fake,
+        confidence=confidence(finding.p_fake),
+        reasons=unite_reasons(finding.reasons),
+        partial=bool(finding.unscored),
+        unscored=unite_reasons(finding.unscored),
         model=card.model,
         version=card.version,
         digest=card.digest,
         thresholds=card.thresholds,
-        evidence=evidence,
+        evidence=finding.evidence,
         timings=timings,
     )

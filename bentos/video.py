@@ -12,7 +12,7 @@ import numpy as np
 
 from bentos.cards import Card
 from bentos.catalogue import Served
-from bentos.contract import Detection, Modality, Reason, StretchScore, VideoEvidence
+from bentos.contract import Modality, Reason, StretchScore, VideoEvidence
 from bentos.decoding import frames_of, video_options
 from bentos.detector import Detector, publish, service_options
 from bentos.errors import MediaTooLongError
@@ -25,7 +25,7 @@ from bentos.media.prepared import PreparedVideo
 from bentos.media.tasks import MEASURE_VIDEO, PREPARE_STRETCH, PREPARE_VIDEO
 from bentos.sampling import Stretch, pick_stretches
 from bentos.scoring import score_frames, score_video, stack_tracks
-from bentos.verdict import conclude
+from bentos.verdict import Finding
 
 _FRAME_BY_FRAME: Final = Reason(
     code="judged_frame_by_frame", message="A model of pictures judged the frames one by one; motion was not looked at."
@@ -38,29 +38,25 @@ class VideoDetector(Detector):
 
     modality = Modality.VIDEO
 
-    async def detect(self, call: Call) -> Detection:
-        """Give the verdict on a video; on one that is too long for that, if it may be, stretch by stretch."""
-        served = await self.choose(call)
+    async def examine(self, served: Served, call: Call) -> Finding:
+        """Judge a video by its faces; one that is too long for that, if it may be, stretch by stretch."""
         options = video_options(served, self.parts.settings, thumbnail=call.thumbnail.wanted)
         try:
             video = await self.prepare(PREPARE_VIDEO, call, options)
         except MediaTooLongError:
             if not call.long:
                 raise
-            return await self._detect_long(served, call)
+            return await self._examine_long(served, call)
         call.thumbnail.jpeg = video.thumbnail.tobytes()
         evidence = await self._judge(served, video, call)
-        return conclude(
-            modality=self.modality,
-            card=served.card,
+        return Finding(
             p_fake=score_video([track.p_fake for track in evidence.tracks]),
             evidence=evidence,
             reasons=_explain(served, video.reasons),
             unscored=video.unscored,
-            timings=call.timings(),
         )
 
-    async def _detect_long(self, served: Served, call: Call) -> Detection:
+    async def _examine_long(self, served: Served, call: Call) -> Finding:
         settings = self.parts.settings
         options = video_options(served, settings, thumbnail=False, long=True)
         length = await self.prepare(MEASURE_VIDEO, call, options)
@@ -81,24 +77,19 @@ class VideoDetector(Detector):
                 call,
             )
             call.course.advance((number + 1) * options.frames, scores)
-        evidence = found.evidence
-        return conclude(
-            modality=self.modality,
-            card=served.card,
+        high = served.card.thresholds.high if served.card.thresholds else 1.0
+        return Finding(
             p_fake=found.p_fake,
-            evidence=evidence,
-            reasons=_explain(
-                served, found.reasons(high=served.card.thresholds.high if served.card.thresholds else 1.0)
-            ),
+            evidence=found.evidence,
+            reasons=_explain(served, found.reasons(high=high)),
             unscored=found.unscored,
-            timings=call.timings(),
         )
 
     async def _judge_stretch(
         self, served: Served, options: StretchOptions, found: LongVideo, call: Call
     ) -> tuple[StretchScore, ...]:
         try:
-            video = await self.prepare(PREPARE_STRETCH, call, options)
+            video = await self.decode(PREPARE_STRETCH, call, options)
         except LOST:
             found.lose()
             return ()

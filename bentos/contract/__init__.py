@@ -7,6 +7,7 @@ which only a holder of the reference key, the gateway, can mint.
 
 from bentos.contract.calls import (
     DETECT_PATH,
+    HEADER_CALLER,
     HEADER_DEADLINE_MS,
     HEADER_MODEL,
     HEADER_PROGRESS,
@@ -26,6 +27,15 @@ from bentos.contract.calls import (
     ProgressLine,
     ProgressUnit,
     VerdictLine,
+)
+from bentos.contract.figures import (
+    FIGURES_PATH,
+    LATENCY_BOUNDS_S,
+    SCORE_BINS,
+    Figures,
+    Part,
+    ShadowFigures,
+    VersionFigures,
 )
 from bentos.contract.references import (
     InvalidReferenceError,
@@ -58,6 +68,8 @@ from bentos.contract.verdicts import (
 
 __all__ = [
     "DETECT_PATH",
+    "FIGURES_PATH",
+    "HEADER_CALLER",
     "HEADER_DEADLINE_MS",
     "HEADER_MODEL",
     "HEADER_PROGRESS",
@@ -65,9 +77,11 @@ __all__ = [
     "HEADER_REQUEST_ID",
     "HEADER_THUMBNAIL",
     "HEARTBEAT_S",
+    "LATENCY_BOUNDS_S",
     "LINES",
     "MODELS_PATH",
     "READY_PATH",
+    "SCORE_BINS",
     "THUMBNAIL_BYTES",
     "THUMBNAIL_SIDE",
     "AudioEvidence",
@@ -77,6 +91,7 @@ __all__ = [
     "Evidence",
     "FaceScore",
     "FailureLine",
+    "Figures",
     "FrameScore",
     "ImageEvidence",
     "InvalidReferenceError",
@@ -84,17 +99,20 @@ __all__ = [
     "Modality",
     "ModelInfo",
     "ModelList",
+    "Part",
     "Progress",
     "ProgressLine",
     "ProgressUnit",
     "Reason",
     "Reference",
+    "ShadowFigures",
     "StretchScore",
     "Thresholds",
     "Timings",
     "TrackScore",
     "Verdict",
     "VerdictLine",
+    "VersionFigures",
     "VersionInfo",
     "VideoEvidence",
     "WindowScore",

@@ -12,6 +12,9 @@ READY_PATH: Final = "/readyz"
 
 HEADER_MODEL: Final = "x-bonafide-model"
 """Name of the model to ask; absent: the default of the modality."""
+HEADER_CALLER: Final = "x-bonafide-caller"
+"""Who asks, such as an account's id: the same caller stays on the same version of a model. Absent: every call is
+a caller of its own."""
 HEADER_REFERENCE: Final = "x-bonafide-reference"
 """A signed reference in place of a body."""
 HEADER_DEADLINE_MS: Final = "x-bonafide-deadline-ms"

@@ -3,15 +3,16 @@
 import asyncio
 import re
 import uuid
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Hashable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Final, Self
+from typing import IO, Any, Final, Self
 
 from starlette.types import Receive
 
 from bentos.contract import (
+    HEADER_CALLER,
     HEADER_DEADLINE_MS,
     HEADER_MODEL,
     HEADER_PROGRESS,
@@ -69,17 +70,20 @@ class Thumbnail:
 class Call:
     """A request for a verdict: the medium, the model asked for (None: the default), and until when.
 
-    `long`: the medium may be as long as that of a job.
+    `caller` stands for whoever asks and decides on which side of a canary's share the call falls. `long`: the medium
+    may be as long as that of a job. `prepared` are the decodings that models of this call share.
     """
 
     medium: Medium
     model: str | None
     deadline: Deadline
     request_id: str
+    caller: str
     laps: Laps = field(default_factory=Laps)
     thumbnail: Thumbnail = field(default_factory=Thumbnail)
     long: bool = False
     course: Course = field(default_factory=Course)
+    prepared: dict[Hashable, asyncio.Future[Any]] = field(default_factory=dict[Hashable, asyncio.Future[Any]])
 
     def timings(self) -> Timings:
         """Return how long the steps took, and the call until now."""
@@ -108,6 +112,14 @@ class Headers:
         """The caller's request id where it is a harmless one, else a new one."""
         given = self.values.get(HEADER_REQUEST_ID, "")
         return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+    @property
+    def caller(self) -> str | None:
+        """Who asks, as the gateway tells it. Raises `InvalidOptionError` where it is not a harmless name."""
+        given = self.values.get(HEADER_CALLER)
+        if given is not None and not _REQUEST_ID.fullmatch(given):
+            raise InvalidOptionError(f"{HEADER_CALLER} is not the name of a caller.")
+        return given
 
     @property
     def model(self) -> str | None:
@@ -192,6 +204,7 @@ async def open_call(
             model=model,
             deadline=deadline,
             request_id=request_id,
+            caller=headers.caller or request_id,
             thumbnail=thumbnail,
             long=long,
             course=course,

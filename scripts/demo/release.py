@@ -31,7 +31,7 @@ from scripts.demo.shapes import CROP, FEATURES, FRAMES, MARGIN, WINDOW
 from scripts.models.calibration import sigmoid
 from scripts.models.export import export_keras, export_torch
 from scripts.models.graph import Logits, Pixels, give_p_fake, take_pixels, take_waveform
-from scripts.models.publish import CONFIG_FILE, publish_version, weights_digest, write_file, write_golden, write_traffic
+from scripts.models.publish import CONFIG_FILE, digest_of, publish_version, write_file, write_golden, write_traffic
 from scripts.models.session import check_parity, run_graph
 from scripts.models.triton_config import TritonModel, render
 
@@ -168,7 +168,7 @@ def _card(
         modality=model.modality,
         source=source,
         licence="Apache-2.0",
-        digest=weights_digest(graph.SerializeToString()),
+        digest=digest_of(graph.SerializeToString()),
         demo=True,
         input=specification,
         label_order=label_order,

@@ -28,9 +28,9 @@ class PublishError(RuntimeError):
     """The version cannot be published."""
 
 
-def weights_digest(weights: bytes) -> str:
-    """Digest of a version's `model.onnx` as its card gives it."""
-    return "sha256:" + hashlib.sha256(weights).hexdigest()
+def digest_of(data: bytes) -> str:
+    """Digest of a version's `model.onnx` or another of its files as its card gives it."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -47,16 +47,23 @@ def write_file(path: Path, data: bytes) -> None:
         aside.unlink(missing_ok=True)
 
 
-def publish_version(repository: Path, card: Card, weights: bytes, *, replace: bool = False) -> Path:
-    """Write `<model>/<version>/` with `model.onnx` and `card.json`, and return its folder.
+def publish_version(
+    repository: Path, card: Card, weights: bytes, *, files: Mapping[str, bytes] | None = None, replace: bool = False
+) -> Path:
+    """Write `<model>/<version>/` with `model.onnx`, `card.json` and the other `files`, and return its folder.
 
     A published version stays as it is, because callers quote its digest; `replace` is for versions that nobody serves.
 
     Raises:
-        PublishError: The card's digest is not that of `weights`, or the version exists and `replace` is false.
+        PublishError: The card's digests are not those of `weights` and `files`, or the version exists and `replace`
+            is false.
+        OSError: It could not be written, for example because the disk is full; nothing of it stays.
     """
-    if card.digest != weights_digest(weights):
+    files = files or {}
+    if card.digest != digest_of(weights):
         raise PublishError("the card's digest is not that of the weights")
+    if card.files != {name: digest_of(data) for name, data in files.items()}:
+        raise PublishError("the card's digests are not those of the other files")
     folder = repository / card.model / str(card.version)
     if folder.exists() and not replace:
         message = f"version {card.version} of {card.model} is already published"
@@ -65,6 +72,8 @@ def publish_version(repository: Path, card: Card, weights: bytes, *, replace: bo
     retired = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.retired")
     try:
         write_file(aside / MODEL_FILE, weights)
+        for name, data in files.items():
+            write_file(aside / name, data)
         write_file(aside / CARD_FILE, _readable_json(card))
         if folder.exists():
             folder.rename(retired)
@@ -87,9 +96,13 @@ def write_traffic(repository: Path, table: TrafficTable) -> None:
 def write_golden(
     repository: Path, model: str, version: int, *, inputs: Mapping[str, NDArray], outputs: Mapping[str, NDArray]
 ) -> None:
-    """Write golden inputs, one set a model, and what `version` answers to them, both as compressed arrays by name."""
+    """Write golden inputs, one set a model, and what `version` answers to them, both as compressed arrays by name.
+
+    Without `inputs` those that are there stay.
+    """
     folder = repository / model / GOLDEN_FOLDER
-    _write_arrays(folder / GOLDEN_INPUTS, inputs)
+    if inputs:
+        _write_arrays(folder / GOLDEN_INPUTS, inputs)
     _write_arrays(folder / f"{version}.npz", outputs)
 
 

@@ -18,7 +18,7 @@ class RepositoryError(Exception):
 
 
 def served(repository: Path) -> dict[str, tuple[int, ...]]:
-    """Return the versions to load by model: stable, canary and shadow, and those that their cards pin.
+    """Return the versions to load by model: those of each route, and the encoders that their cards pin.
 
     Raises:
         RepositoryError: The traffic table or a card is missing or broken.
@@ -26,8 +26,7 @@ def served(repository: Path) -> dict[str, tuple[int, ...]]:
     table = _read(repository / TRAFFIC_FILE, read_traffic)
     versions: dict[str, set[int]] = defaultdict(set)
     for model, route in table.models.items():
-        routed = {route.stable, route.shadow, route.canary.version if route.canary else None}
-        versions[model] |= {version for version in routed if version is not None}
+        versions[model] |= route.versions
     for model, numbers in list(versions.items()):
         for version in numbers:
             pinned = card(repository, model, version).encoder

@@ -98,7 +98,9 @@ async def open_detector(inference: FakeInference, tmp_path) -> AsyncIterator[Ope
 
 
 def call(medium: bytes, *, model: str | None = None, seconds: float = 60, **options) -> Call:
-    return Call(medium=medium, model=model, deadline=Deadline.after(seconds), request_id="test", **options)
+    return Call(
+        medium=medium, model=model, deadline=Deadline.after(seconds), request_id="test", caller="test", **options
+    )
 
 
 async def detect(detector: Detector, medium: bytes, **options):
@@ -160,7 +162,8 @@ async def test_a_model_of_pictures_judges_a_video_by_its_frames(open_detector, i
     assert scores[FRAMES // 2] <= track.p_fake <= scores[-1]
     assert detection.p_fake == track.p_fake
     assert {reason.code for reason in detection.reasons} >= {"judged_frame_by_frame"}
-    assert detection.digest == (await open_detector(ImageDetector.inner).choose(call(b""))).card.digest
+    of_a_picture = await detect(open_detector(ImageDetector.inner), media.encoded(media.portrait()))
+    assert detection.digest == of_a_picture.digest
 
 
 async def test_a_video_of_few_frames_is_long_enough_for_a_model_of_pictures(open_detector):

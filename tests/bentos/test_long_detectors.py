@@ -66,7 +66,9 @@ class Lines(Course):
 
 
 def call(medium: bytes | Path, *, long: bool = True, **options) -> Call:
-    return Call(medium=medium, model=None, deadline=Deadline.after(100), request_id="test", long=long, **options)
+    return Call(
+        medium=medium, model=None, deadline=Deadline.after(100), request_id="test", caller="test", long=long, **options
+    )
 
 
 def film(seconds: int, *, forged: range = range(0), faces: bool = True) -> bytes:

@@ -5,7 +5,7 @@ import pytest
 
 from bentos.cards import read_card, read_traffic
 from scripts.demo.build import Plan, Sizes, build
-from scripts.models.publish import MODEL_FILE, read_golden, weights_digest
+from scripts.models.publish import MODEL_FILE, digest_of, read_golden
 from scripts.models.session import run_graph
 
 TINY = Plan(
@@ -26,7 +26,7 @@ def test_a_small_build_publishes_a_whole_repository(tmp_path: Path) -> None:
     for model in table.models:
         folder = tmp_path / model / "1"
         weights = (folder / MODEL_FILE).read_bytes()
-        assert read_card((folder / "card.json").read_bytes()).digest == weights_digest(weights)
+        assert read_card((folder / "card.json").read_bytes()).digest == digest_of(weights)
         inputs, outputs = read_golden(tmp_path, model, 1)
         answers = run_graph(weights, inputs)
         assert all(np.allclose(answers[name], values, atol=1e-5) for name, values in outputs.items())

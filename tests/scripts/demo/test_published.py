@@ -18,7 +18,7 @@ from bentos.media.prepared import CropShape
 from scripts.demo import samples
 from scripts.demo.build import REPOSITORY
 from scripts.demo.photographs import SPLIT, load_photograph
-from scripts.models.publish import CONFIG_FILE, MODEL_FILE, read_golden, weights_digest
+from scripts.models.publish import CONFIG_FILE, MODEL_FILE, digest_of, read_golden
 from scripts.models.session import run_graph
 from scripts.models.triton_config import parse
 
@@ -58,7 +58,7 @@ def image_score(picture: NDArray[np.uint8]) -> float:
 @pytest.mark.parametrize("model", MODELS)
 def test_the_card_is_about_these_weights_and_says_what_they_are_not(model: str) -> None:
     assert card(model).model == model
-    assert card(model).digest == weights_digest(weights(model))
+    assert card(model).digest == digest_of(weights(model))
     assert card(model).demo
     assert "not forensic" in card(model).intended_use
 

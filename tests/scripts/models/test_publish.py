@@ -8,9 +8,9 @@ from bentos.cards import Card, CropInput, Route, TrafficTable, read_card, read_t
 from bentos.contract import Modality
 from scripts.models.publish import (
     PublishError,
+    digest_of,
     publish_version,
     read_golden,
-    weights_digest,
     write_file,
     write_golden,
     write_traffic,
@@ -24,7 +24,7 @@ def card(weights: bytes, version: int = 1) -> Card:
         modality=Modality.IMAGE,
         source="here",
         licence="Apache-2.0",
-        digest=weights_digest(weights),
+        digest=digest_of(weights),
         demo=True,
         input=CropInput(height=8, width=8, resize_filter="area", margin=0.3),
         label_order=("bona fide", "spoof"),

@@ -1,0 +1,25 @@
+"""`bonafide models`: the life of a model's versions, from where the field publishes them to live traffic and back."""
+
+from typing import Final
+
+import typer
+
+from scripts.lazy import Commands, lazy_group
+
+COMMANDS: Final[Commands] = {
+    "list": ("scripts.models.commands.reading", "list_models"),
+    "show": ("scripts.models.commands.reading", "show"),
+    "history": ("scripts.models.commands.reading", "history"),
+}
+
+models = typer.Typer(
+    cls=lazy_group(COMMANDS),
+    no_args_is_help=True,
+    add_completion=False,
+    help="Bring a model, prove it, roll it out, take it back.",
+)
+
+
+@models.callback()
+def _models() -> None:
+    """Bring a model, prove it, roll it out, take it back."""
