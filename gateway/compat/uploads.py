@@ -119,14 +119,22 @@ async def begin_job(
     completion: NamedDependency[Completion],
     job_reception: NamedDependency[JobReception],
 ) -> PendingJob:
-    """Hand over a file that was sent. Asked again, it is the same job; one detection is charged."""
+    """Hand over a file that was sent. Asked again, it is the same job; one detection is charged.
+
+    Once a file is gone that was judged, the time in the answer is that at which it was handed over.
+    """
     account_id = request.user.account_id
+    filename = clean_filename(data.original_filename)
     try:
         row = await completion.complete(account_id, await uploads.id_of(account_id, data.file_path))
     except NotFoundError as error:
-        raise UnknownFileError from error
-    filename = clean_filename(data.original_filename)
-    accepted = await job_reception.accept_upload(request, as_ready(row), filename=filename, channel="job")
+        before = await job_reception.replay_upload(request, path=data.file_path, filename=filename)
+        if before is None or before.created_at is None:
+            raise UnknownFileError from error
+        return PendingJob(job_id=before.job_id, original_filename=filename, upload_timestamp=before.created_at)
+    accepted = await job_reception.accept_upload(
+        request, as_ready(row), path=data.file_path, filename=filename, channel="job"
+    )
     return PendingJob(job_id=accepted.job_id, original_filename=filename, upload_timestamp=row.completed_at)
 
 

@@ -1,7 +1,9 @@
 """Takes work over: detections are admitted and charged, jobs opened and queued, in one transaction or not at all."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -24,7 +26,7 @@ _ADMIT: Final = text(ADMIT.replace("%(orders)s::text::jsonb", "CAST(CAST(:orders
 _NEW_IDS: Final = text("SELECT uuidv7() FROM generate_series(1, :count)")
 _OPEN: Final = text("SELECT open_jobs(:account, :class, CAST(CAST(:documents AS text) AS jsonb))")
 _CLAIMED: Final = text("""
-    SELECT c.fingerprint, j.id, j.detection_id
+    SELECT c.fingerprint, j.id, j.detection_id, j.created_at
     FROM find_claim(:account, :key) c JOIN jobs j ON j.detection_id = c.detection_id
 """)
 _IS_CLAIMED: Final = text("SELECT (find_claim(:account, :key)).detection_id IS NOT NULL")
@@ -61,13 +63,14 @@ class JobOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """A job that is queued, or (`replayed`) that its idempotency key led to before."""
+    """A job that is queued, or (`replayed`) that its idempotency key led to before, at `created_at` where looked up."""
 
     job_id: UUID
     detection_id: UUID
     account_id: UUID
     allowance: Allowance
     replayed: bool = False
+    created_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +116,12 @@ class Acceptance:
         if bytes(row.fingerprint) != fingerprint:
             raise IdempotencyMismatchError
         return Accepted(
-            job_id=row.id, detection_id=row.detection_id, account_id=account_id, allowance=allowance, replayed=True
+            job_id=row.id,
+            detection_id=row.detection_id,
+            account_id=account_id,
+            allowance=allowance,
+            replayed=True,
+            created_at=row.created_at,
         )
 
     async def accept_many(
@@ -179,6 +187,12 @@ class Acceptance:
         return Accepted(
             job_id=job_id, detection_id=detection_id, account_id=account_id, allowance=allowance, replayed=replayed
         )
+
+
+def claim_of_upload(path: str) -> tuple[str, bytes]:
+    """The idempotency key that stands for the upload at a path, and its fingerprint."""
+    digest = hashlib.sha256(path.encode())
+    return f"upload:{digest.hexdigest()}", digest.digest()
 
 
 def _document(

@@ -28,7 +28,7 @@ from gateway.errors import (
     UrlsNotAllowedError,
 )
 from gateway.idempotency.headers import note_replay, read_idempotency_key
-from gateway.jobs.acceptance import Acceptance, Accepted, Declined, JobOrder
+from gateway.jobs.acceptance import Acceptance, Accepted, Declined, JobOrder, claim_of_upload
 from gateway.jobs.addresses import look_at_address
 from gateway.jobs.schemas import JobClass, NewJob
 from gateway.limits.headers import note_allowance
@@ -131,23 +131,36 @@ class JobReception:
         return accepted
 
     async def accept_upload(
-        self, request: Request[Caller, Any, Any], medium: ReadyMedium, *, filename: str, channel: str
+        self, request: Request[Caller, Any, Any], medium: ReadyMedium, *, path: str, filename: str, channel: str
     ) -> Accepted:
-        """Accept an upload that is complete, of the caller's account; handed over again, it is the same job.
+        """Accept an upload that is complete, sent to a path of the caller's; handed over again, it is the same job.
 
         Raises:
             GatewayError: It is refused; nothing was charged.
         """
-        key = f"upload:{medium.id}"
+        key, fingerprint = claim_of_upload(path)
         order = JobOrder(
             modality=modality_of(medium),
             filename=filename,
             medium=medium,
             # Where the client names no key: it knows its contract's answer, and asks again when that was lost.
             idempotency_key=key,
-            fingerprint=hashlib.sha256(key.encode()).digest(),
+            fingerprint=fingerprint,
         )
-        return await self._accept(request, order, "api", channel, f"{medium.id} {filename}")
+        return await self._accept(request, order, "api", channel, (path, filename))
+
+    async def replay_upload(self, request: Request[Caller, Any, Any], *, path: str, filename: str) -> Accepted | None:
+        """The job that the upload at a path led to, also when its file is gone; None where there was none of late.
+
+        Raises:
+            IdempotencyMismatchError: The client's own key was used for another call.
+        """
+        caller = request.user
+        accepted = await self._replay(request, (path, filename))
+        if accepted is None:
+            found = await self._acceptance.replay(caller.account_id, *claim_of_upload(path), caller.allowance)
+            accepted = None if found is None else _answered(request, found)
+        return accepted
 
     async def _order(self, caller: Caller, body: bytes) -> tuple[JobOrder, bool | None]:
         """What a body asks for, and whether its medium is to be kept from now on; None: it stays as it is.

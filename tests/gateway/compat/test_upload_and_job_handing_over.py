@@ -64,6 +64,14 @@ async def test_a_file_is_sent_and_becomes_a_verdict(
     again = await post(client, "/uploads/init-job", order)
     assert again.json() == body
     assert await client.used() == 1
+    # What was not to be kept is swept at some time; whoever lost the answer still gets the job.
+    [medium] = (await client.http.get("/v1/uploads", headers=client.headers())).json()["data"]
+    gone = await client.http.delete(f"/v1/storage/media/{medium['id']}", headers=client.headers())
+    assert gone.status_code == 204, gone.text
+    later = await post(client, "/uploads/init-job", order)
+    assert later.status_code == 200, later.text
+    assert later.json() | {"upload_timestamp": body["upload_timestamp"]} == body
+    assert await client.used() == 1
 
 
 async def test_a_path_of_another_or_of_nobody_is_an_unknown_file(client: Client, person: MakePerson) -> None:
