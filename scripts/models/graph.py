@@ -5,25 +5,31 @@ rename its ends and add the missing arithmetic as ONNX nodes, so that every vers
 answers a calibrated `p_fake`, and no serving code has to know what is inside.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import ModelProto, TensorProto, ValueInfoProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
-BATCH: Final = "batch"
-"""Name of the one dynamic dimension, the first of every input and output."""
+from scripts.models.graph_parts import (
+    BATCH,
+    GraphError,
+    add_constants,
+    checked,
+    copy_of,
+    end_of,
+    opset,
+    prepend,
+    real_inputs,
+    rename,
+    shape_of,
+)
 
-_MINIMUM_OPSET: Final = 13
 _AXES_AS_INPUT_OPSET: Final = 18
 _VARIANCE_FLOOR: Final = 1e-7
-
-
-class GraphError(ValueError):
-    """The exported graph cannot be brought into the contract."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,28 +59,15 @@ class Logits:
     temperature: float = 1.0
 
 
-def opset(model: ModelProto) -> int:
-    """Version of the standard operators that the graph uses.
-
-    Raises:
-        GraphError: It names none, or one older than the nodes added here need.
-    """
-    versions = [entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}]
-    if not versions or versions[0] < _MINIMUM_OPSET:
-        message = f"the graph needs opset {_MINIMUM_OPSET} or newer, it has {versions}"
-        raise GraphError(message)
-    return versions[0]
-
-
 def rename_ends(model: ModelProto, *, inputs: Sequence[str], outputs: Sequence[str]) -> ModelProto:
     """Copy of `model` with its inputs and outputs renamed, in their order, and the first axis of each made dynamic.
 
     Raises:
         GraphError: The counts differ, or a new name is already used inside the graph.
     """
-    copy = _copy(model)
-    ends = [*_real_inputs(copy), *copy.graph.output]
-    if len(_real_inputs(copy)) != len(inputs) or len(copy.graph.output) != len(outputs):
+    copy = copy_of(model)
+    ends = [*real_inputs(copy), *copy.graph.output]
+    if len(real_inputs(copy)) != len(inputs) or len(copy.graph.output) != len(outputs):
         message = f"the graph has {[end.name for end in ends]}, not {[*inputs, *outputs]}"
         raise GraphError(message)
     names = {end.name: new for end, new in zip(ends, [*inputs, *outputs], strict=True)}
@@ -82,10 +75,10 @@ def rename_ends(model: ModelProto, *, inputs: Sequence[str], outputs: Sequence[s
     if taken := inside & set(names.values()):
         message = f"these names are already used inside the graph: {sorted(taken)}"
         raise GraphError(message)
-    _rename(copy, names)
+    rename(copy, names)
     for end in ends:
         end.type.tensor_type.shape.dim[0].dim_param = BATCH
-    return _checked(copy)
+    return checked(copy)
 
 
 def take_pixels(model: ModelProto, pixels: Pixels, *, source: str, name: str = "crop") -> ModelProto:
@@ -94,8 +87,8 @@ def take_pixels(model: ModelProto, pixels: Pixels, *, source: str, name: str = "
     Raises:
         GraphError: `source` is not an image input of fixed height and width.
     """
-    copy = _copy(model)
-    old = _end(copy.graph.input, source)
+    copy = copy_of(model)
+    old = end_of(copy.graph.input, source)
     height, width = _picture_size(old, pixels.layout)
     # One multiplication and one addition per channel, in the order of the channels that the model wants.
     factor = pixels.scale / np.asarray(pixels.std, np.float64)
@@ -116,9 +109,9 @@ def take_pixels(model: ModelProto, pixels: Pixels, *, source: str, name: str = "
     if pixels.layout == "NCHW":
         nodes.append(helper.make_node("Transpose", [last], [f"{name}/planes"], perm=[0, 3, 1, 2]))
         last = f"{name}/planes"
-    _prepend(copy, old, last, nodes, constants)
+    prepend(copy, old, last, nodes, constants)
     copy.graph.input.append(helper.make_tensor_value_info(name, TensorProto.UINT8, [BATCH, height, width, 3]))
-    return _checked(copy)
+    return checked(copy)
 
 
 def take_waveform(model: ModelProto, *, source: str, samples: int, name: str = "waveform") -> ModelProto:
@@ -126,8 +119,8 @@ def take_waveform(model: ModelProto, *, source: str, samples: int, name: str = "
 
     The same arithmetic as the feature extractor of Wav2Vec2, so the answer does not depend on loudness.
     """
-    copy = _copy(model)
-    old = _end(copy.graph.input, source)
+    copy = copy_of(model)
+    old = end_of(copy.graph.input, source)
     constants: dict[str, NDArray] = {f"{name}/floor": np.asarray(_VARIANCE_FLOOR, np.float32)}
     version = opset(copy)
     nodes = [
@@ -141,9 +134,9 @@ def take_waveform(model: ModelProto, *, source: str, samples: int, name: str = "
     ]
     if version >= _AXES_AS_INPUT_OPSET:
         constants["axes/last"] = np.asarray([-1], np.int64)
-    _prepend(copy, old, f"{name}/normalised", nodes, constants)
+    prepend(copy, old, f"{name}/normalised", nodes, constants)
     copy.graph.input.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [BATCH, samples]))
-    return _checked(copy)
+    return checked(copy)
 
 
 def give_p_fake(model: ModelProto, logits: Logits, *, source: str, name: str = "p_fake") -> ModelProto:
@@ -156,12 +149,12 @@ def give_p_fake(model: ModelProto, logits: Logits, *, source: str, name: str = "
     """
     if logits.temperature <= 0:
         raise GraphError("the temperature must be positive")
-    copy = _copy(model)
+    copy = copy_of(model)
     opset(copy)
-    old = _end(copy.graph.output, source)
+    old = end_of(copy.graph.output, source)
     constants: dict[str, NDArray] = {f"{name}/temperature": np.asarray(logits.temperature, np.float32)}
     nodes = [helper.make_node("Div", [source, f"{name}/temperature"], [f"{name}/tempered"])]
-    shape = _shape(old)
+    shape = shape_of(old)
     if logits.activation == "softmax":
         labels = shape[-1]
         if not isinstance(labels, int) or not 0 <= logits.fake < labels:
@@ -180,8 +173,8 @@ def give_p_fake(model: ModelProto, logits: Logits, *, source: str, name: str = "
     copy.graph.output.remove(old)
     copy.graph.output.insert(position, helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
     copy.graph.node.extend(nodes)
-    _add_constants(copy, constants)
-    return _checked(copy)
+    add_constants(copy, constants)
+    return checked(copy)
 
 
 def _mean(source: str, target: str, version: int) -> onnx.NodeProto:
@@ -190,37 +183,8 @@ def _mean(source: str, target: str, version: int) -> onnx.NodeProto:
     return helper.make_node("ReduceMean", [source], [target], axes=[-1], keepdims=1)
 
 
-def _copy(model: ModelProto) -> ModelProto:
-    copy = ModelProto()
-    copy.CopyFrom(model)
-    return copy
-
-
-def _checked(model: ModelProto) -> ModelProto:
-    onnx.checker.check_model(model, full_check=True)
-    return model
-
-
-def _real_inputs(model: ModelProto) -> list[ValueInfoProto]:
-    # Older exporters list the weights among the inputs too.
-    weights = {tensor.name for tensor in model.graph.initializer}
-    return [end for end in model.graph.input if end.name not in weights]
-
-
-def _end(ends: Sequence[ValueInfoProto], name: str) -> ValueInfoProto:
-    for end in ends:
-        if end.name == name:
-            return end
-    message = f"the graph has no {name} among {[end.name for end in ends]}"
-    raise GraphError(message)
-
-
-def _shape(end: ValueInfoProto) -> list[int | str]:
-    return [dim.dim_value or dim.dim_param for dim in end.type.tensor_type.shape.dim]
-
-
 def _picture_size(end: ValueInfoProto, layout: str) -> tuple[int, int]:
-    shape = _shape(end)
+    shape = shape_of(end)
     size = (shape[1:3] if layout == "NHWC" else shape[2:4]) if len(shape) == 4 else []  # noqa: PLR2004  (axes of a batch of pictures)
     match size:
         case [int(height), int(width)]:
@@ -228,30 +192,3 @@ def _picture_size(end: ValueInfoProto, layout: str) -> tuple[int, int]:
         case _:
             message = f"{end.name} {shape} is not a batch of {layout} pictures of fixed size"
             raise GraphError(message)
-
-
-def _rename(model: ModelProto, names: Mapping[str, str]) -> None:
-    for node in model.graph.node:
-        node.input[:] = [names.get(name, name) for name in node.input]
-        node.output[:] = [names.get(name, name) for name in node.output]
-    for end in (*model.graph.input, *model.graph.output, *model.graph.value_info):
-        end.name = names.get(end.name, end.name)
-
-
-def _prepend(
-    model: ModelProto,
-    old: ValueInfoProto,
-    replacement: str,
-    nodes: Sequence[onnx.NodeProto],
-    constants: Mapping[str, NDArray],
-) -> None:
-    _rename(model, {old.name: replacement})
-    model.graph.input.remove(old)
-    behind = list(model.graph.node)
-    del model.graph.node[:]
-    model.graph.node.extend([*nodes, *behind])
-    _add_constants(model, constants)
-
-
-def _add_constants(model: ModelProto, constants: Mapping[str, NDArray]) -> None:
-    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
