@@ -8,9 +8,7 @@ runs twice sends once. A worker that dies in the middle leaves a claim that laps
 import asyncio
 import random
 import time
-from collections import Counter
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -33,14 +31,13 @@ from gateway.queue.tasks import Task
 from gateway.settings import GatewaySettings
 from gateway.webhooks.failing import Failing
 from gateway.webhooks.outbox import DELIVER
+from gateway.webhooks.places import Places
 from gateway.webhooks.secrets import SecretUnreadableError, Vault, sign
 
 PAUSES_S: Final = (5, 30, 120, 600, 1800, 3600, 7200, 14_400, 21_600, 28_800)
 """Seconds after each failed try: eleven tries in nearly a day."""
 MOST_RETRY_AFTER_S: Final = 6 * 3600
 MOST_ANSWER: Final = 2048
-MOST_AT_ONCE: Final = 8
-"""Tries to one endpoint that a worker has under way: half of its places, so that one that is slow leaves room."""
 
 _JITTER: Final = 0.1
 _BUSY_S: Final = (0.5, 5.0)
@@ -128,11 +125,11 @@ class Courier:
         self._deadline_s = settings.webhook_deadline_s
         self._https_only = not settings.webhooks_over_http
         self._pauses_s = pauses_s
-        self._under_way: Counter[UUID] = Counter()
+        self._places = Places()
 
-    async def deliver(self, delivery_id: str, endpoint_id: str) -> None:
+    async def deliver(self, delivery_id: str, endpoint_id: str, account_id: str) -> None:
         """Make the next try of a delivery that is due; where it is not, or somebody else has it, do nothing."""
-        with self._place(UUID(endpoint_id)) as free:
+        with self._places.one(endpoint=UUID(endpoint_id), account=UUID(account_id)) as free:
             if not free:
                 parameters = {"id": UUID(delivery_id), "pause_s": random.uniform(*_BUSY_S)}  # noqa: S311 - It spreads load.
                 async with transaction(self._engine) as connection:
@@ -150,20 +147,6 @@ class Courier:
         if count:
             _log.warning("deliveries_reissued", count=count)
         return count
-
-    @contextmanager
-    def _place(self, endpoint_id: UUID) -> Generator[bool]:
-        """Whether one more try to an endpoint may be under way, and is within the context."""
-        if self._under_way[endpoint_id] >= MOST_AT_ONCE:
-            yield False
-            return
-        self._under_way[endpoint_id] += 1
-        try:
-            yield True
-        finally:
-            self._under_way[endpoint_id] -= 1
-            if not self._under_way[endpoint_id]:
-                del self._under_way[endpoint_id]
 
     async def _claim(self, delivery_id: UUID) -> Claim | None:
         parameters = {"id": delivery_id, "hold_s": self._deadline_s + _CLAIM_MARGIN_S}

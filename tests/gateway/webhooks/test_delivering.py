@@ -20,7 +20,8 @@ from gateway.db.engine import Database
 from gateway.outbound.addresses import Address
 from gateway.outbound.client import Reply
 from gateway.settings import GatewaySettings
-from gateway.webhooks.delivering import MOST_ANSWER, MOST_AT_ONCE, MOST_RETRY_AFTER_S, PAUSES_S, Courier, retry_after_s
+from gateway.webhooks.delivering import MOST_ANSWER, MOST_RETRY_AFTER_S, PAUSES_S, Courier, retry_after_s
+from gateway.webhooks.places import MOST_OF_ACCOUNT, MOST_OF_ENDPOINT
 from tests.fixtures.gateway import eventually
 from tests.gateway.webhooks.conftest import Hooks, Received, Receiver, courier_of, working
 
@@ -102,7 +103,7 @@ async def test_what_does_not_count_as_arrived(
     receiver = await receive(answer)
     endpoint = await hooks.endpoint(receiver.url)
     (delivery_id,) = await hooks.tell()
-    await courier.deliver(str(delivery_id), endpoint["id"])
+    await hooks.deliver(courier, delivery_id, endpoint)
     log = await hooks.delivery(delivery_id)
     (attempt,) = log["attempts"]
     assert (attempt["status"], attempt["error"]) == (status, error)
@@ -115,7 +116,7 @@ async def test_nobody_listens(hooks: Hooks, receive: Receive, courier: Courier) 
     receiver.port = 9
     endpoint = await hooks.endpoint(receiver.url)
     (delivery_id,) = await hooks.tell()
-    await courier.deliver(str(delivery_id), endpoint["id"])
+    await hooks.deliver(courier, delivery_id, endpoint)
     (attempt,) = (await hooks.delivery(delivery_id))["attempts"]
     assert attempt["error"] == "the connection was refused"
 
@@ -124,7 +125,7 @@ async def test_only_the_beginning_of_an_answer_is_kept(hooks: Hooks, receive: Re
     receiver = await receive(web.Response(text="a" * 100_000))
     endpoint = await hooks.endpoint(receiver.url)
     (delivery_id,) = await hooks.tell()
-    await courier.deliver(str(delivery_id), endpoint["id"])
+    await hooks.deliver(courier, delivery_id, endpoint)
     (attempt,) = (await hooks.delivery(delivery_id))["attempts"]
     assert attempt["answer"] == "a" * MOST_ANSWER
 
@@ -196,9 +197,9 @@ async def test_two_workers_with_the_same_task_send_once(hooks: Hooks, receive: R
     receiver = await receive(0.2)
     endpoint = await hooks.endpoint(receiver.url)
     (delivery_id,) = await hooks.tell()
-    await asyncio.gather(*(courier.deliver(str(delivery_id), endpoint["id"]) for _ in range(5)))
+    await asyncio.gather(*(hooks.deliver(courier, delivery_id, endpoint) for _ in range(5)))
     assert len(receiver.calls) == 1
-    await courier.deliver(str(delivery_id), endpoint["id"])
+    await hooks.deliver(courier, delivery_id, endpoint)
     assert len(receiver.calls) == 1
     log = await hooks.delivery(delivery_id)
     assert (log["status"], log["tries"]) == ("delivered", 1)
@@ -212,7 +213,7 @@ async def test_a_worker_that_dies_in_the_middle_leads_to_another_try_with_the_sa
     (delivery_id,) = await hooks.tell()
     # The queue's entry is done with, as one of a dead worker that nobody takes up is.
     await hooks.database.execute("DELETE FROM procrastinate_jobs")
-    dying = asyncio.create_task(courier.deliver(str(delivery_id), endpoint["id"]))
+    dying = asyncio.create_task(hooks.deliver(courier, delivery_id, endpoint))
 
     async def called() -> bool:
         return len(receiver.calls) == 1
@@ -223,13 +224,13 @@ async def test_a_worker_that_dies_in_the_middle_leads_to_another_try_with_the_sa
     log = await hooks.delivery(delivery_id)
     assert (log["status"], log["tries"], log["attempts"][0]["error"]) == ("pending", 1, "interrupted")
     # Its claim holds for a while, in which nobody sends; then the delivery is put into the queue again.
-    await courier.deliver(str(delivery_id), endpoint["id"])
+    await hooks.deliver(courier, delivery_id, endpoint)
     assert await courier.reissue() == 0
     assert len(receiver.calls) == 1
     await hooks.database.execute("UPDATE webhook_deliveries SET next_try_at = now() - interval '10 seconds'")
     assert await courier.reissue() == 1
     assert await courier.reissue() == 0
-    await courier.deliver(str(delivery_id), endpoint["id"])
+    await hooks.deliver(courier, delivery_id, endpoint)
     assert len(receiver.calls) == 2
     assert len(set(receiver.ids)) == 1
     assert (await hooks.delivery(delivery_id))["status"] == "delivered"
@@ -241,7 +242,7 @@ async def test_what_came_of_a_try_is_kept_although_the_session_of_the_database_i
     receiver = await receive(0.3)
     endpoint = await hooks.endpoint(receiver.url)
     (delivery_id,) = await hooks.tell()
-    sending = asyncio.create_task(courier.deliver(str(delivery_id), endpoint["id"]))
+    sending = asyncio.create_task(hooks.deliver(courier, delivery_id, endpoint))
 
     async def called() -> bool:
         return len(receiver.calls) == 1
@@ -279,7 +280,7 @@ async def test_a_name_that_leads_inside_by_the_time_of_the_try_is_not_called(
     strict = gateway_settings.model_copy(update={"outbound_allowed_networks": [], "outbound_ports": [receiver.port]})
     (delivery_id,) = await hooks.tell()
     async with courier_of(opened, strict, resolve) as courier:
-        await courier.deliver(str(delivery_id), endpoint["id"])
+        await hooks.deliver(courier, delivery_id, endpoint)
     log = await hooks.delivery(delivery_id)
     assert log["attempts"][0]["error"] == "url_not_allowed: The host is not on the public internet."
     assert (log["status"], asked, receiver.calls) == ("pending", ["hooks.example.org"], [])
@@ -293,8 +294,8 @@ async def test_an_endpoint_that_fails_in_a_row_rests_and_its_deliveries_wait_wit
     await hooks.database.execute("UPDATE webhook_endpoints SET failures = 12, failing_since = now()")
     (first,) = await hooks.tell()
     (second,) = await hooks.tell()
-    await courier.deliver(str(first), endpoint["id"])
-    await courier.deliver(str(second), endpoint["id"])
+    await hooks.deliver(courier, first, endpoint)
+    await hooks.deliver(courier, second, endpoint)
     assert len(receiver.calls) == 1
     log = await hooks.delivery(second)
     assert (log["status"], log["tries"]) == ("pending", 0)
@@ -304,7 +305,7 @@ async def test_an_endpoint_that_fails_in_a_row_rests_and_its_deliveries_wait_wit
     receiver.answers = [200]
     await hooks.database.execute("UPDATE webhook_endpoints SET rests_until = now()")
     await hooks.database.execute("UPDATE webhook_deliveries SET next_try_at = now()")
-    await courier.deliver(str(second), endpoint["id"])
+    await hooks.deliver(courier, second, endpoint)
     row = await (await hooks.database.execute("SELECT failures, rests_until FROM webhook_endpoints")).fetchone()
     assert row == (0, None)
 
@@ -320,14 +321,31 @@ async def test_one_slow_endpoint_leaves_places_to_others(
     async with working(courier, gateway_settings):
 
         async def busy() -> bool:
-            return len(slow.calls) >= 8
+            return len(slow.calls) >= MOST_OF_ENDPOINT
 
         await eventually(busy)
         (delivery_id,) = await hooks.tell("job.succeeded")
         await hooks.ended(delivery_id)
         # Without a bound its turn would come when all the others have had theirs.
         assert len(slow.calls) < 60
-    assert slow.most_under_way == MOST_AT_ONCE
+    assert slow.most_under_way == MOST_OF_ENDPOINT
+
+
+async def test_the_slow_endpoints_of_one_account_leave_places_to_other_accounts(
+    hooks: Hooks, receive: Receive, courier: Courier, gateway_settings: GatewaySettings
+) -> None:
+    slow = await receive(0.3)
+    for _ in range(3):
+        await hooks.endpoint(slow.url, events=["job.failed"])
+    for _ in range(15):
+        await hooks.tell("job.failed")
+    async with working(courier, gateway_settings):
+
+        async def through() -> bool:
+            return len(slow.calls) >= 2 * MOST_OF_ACCOUNT
+
+        await eventually(through)
+    assert MOST_OF_ENDPOINT < slow.most_under_way <= MOST_OF_ACCOUNT
 
 
 async def test_a_suspended_account_is_not_told(hooks: Hooks, receive: Receive, courier: Courier) -> None:
@@ -335,7 +353,7 @@ async def test_a_suspended_account_is_not_told(hooks: Hooks, receive: Receive, c
     endpoint = await hooks.endpoint(receiver.url)
     (delivery_id,) = await hooks.tell()
     await hooks.database.execute("UPDATE accounts SET status = 'suspended'")
-    await courier.deliver(str(delivery_id), endpoint["id"])
+    await hooks.deliver(courier, delivery_id, endpoint)
     row = await (await hooks.database.execute("SELECT status, tries FROM webhook_deliveries")).fetchone()
     assert row == ("skipped", 0)
     assert receiver.calls == []
@@ -351,7 +369,7 @@ async def test_a_secret_that_cannot_be_read_any_more_is_said_so(
         gateway_settings.model_dump() | {"token_key": "another-token-key-of-the-same-gateway"}
     )
     async with courier_of(opened, changed) as courier:
-        await courier.deliver(str(delivery_id), endpoint["id"])
+        await hooks.deliver(courier, delivery_id, endpoint)
     (attempt,) = (await hooks.delivery(delivery_id))["attempts"]
     assert attempt["error"] == "the secret cannot be read any more; rotate it"
     assert receiver.calls == []
@@ -361,7 +379,7 @@ async def test_a_receiver_may_ask_for_patience(hooks: Hooks, receive: Receive, c
     receiver = await receive(web.Response(status=429, headers={"Retry-After": "120"}))
     endpoint = await hooks.endpoint(receiver.url)
     (delivery_id,) = await hooks.tell()
-    await courier.deliver(str(delivery_id), endpoint["id"])
+    await hooks.deliver(courier, delivery_id, endpoint)
     pause = datetime.fromisoformat((await hooks.delivery(delivery_id))["next_try_at"]) - datetime.now(UTC)
     assert timedelta(seconds=110) < pause <= timedelta(seconds=121)
 

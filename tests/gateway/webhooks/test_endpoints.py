@@ -119,7 +119,7 @@ async def test_after_a_rotation_both_secrets_sign_until_the_former_expires(
 
     async def signed() -> tuple[list[str], list[str], list[str]]:
         (delivery_id,) = await hooks.tell()
-        await courier.deliver(str(delivery_id), made["id"])
+        await hooks.deliver(courier, delivery_id, made)
         call = receiver.calls[-1]
         both = call.headers["webhook-signature"].split()
         return both, signatures(call, rotated["secret"]), signatures(call, made["secret"])
@@ -161,10 +161,10 @@ async def test_what_waits_for_one_that_is_disabled_is_skipped(hooks: Hooks, rece
     receiver = await receive(500)
     made = await hooks.endpoint(receiver.url)
     (delivery_id,) = await hooks.tell()
-    await courier.deliver(str(delivery_id), made["id"])
+    await hooks.deliver(courier, delivery_id, made)
     await hooks.send("PATCH", f"endpoints/{made['id']}", {"enabled": False})
     await hooks.database.execute("UPDATE webhook_deliveries SET next_try_at = now()")
-    await courier.deliver(str(delivery_id), made["id"])
+    await hooks.deliver(courier, delivery_id, made)
     log = await hooks.delivery(delivery_id)
     assert (log["status"], log["tries"], len(receiver.calls)) == ("skipped", 1, 1)
 
@@ -234,7 +234,7 @@ async def test_the_log_is_filtered_and_paged(hooks: Hooks, receive: Receive, cou
     one, other = await hooks.endpoint(receiver.url), await hooks.endpoint(receiver.url, events=["job.failed"])
     deliveries = [await hooks.tell("job.failed") for _ in range(3)]
     deliveries.append(await hooks.tell("job.succeeded"))
-    await courier.deliver(str(deliveries[3][0]), one["id"])
+    await hooks.deliver(courier, deliveries[3][0], one)
 
     async def listed(query: str) -> list[dict[str, Any]]:
         answer = await hooks.send("GET", f"deliveries?{query}")
@@ -265,7 +265,7 @@ async def test_one_that_is_removed_takes_its_log_along(hooks: Hooks, receive: Re
     made = await hooks.endpoint(receiver.url)
     (delivery_id,) = await hooks.tell()
     assert (await hooks.send("DELETE", f"endpoints/{made['id']}")).status_code == 204
-    await courier.deliver(str(delivery_id), made["id"])
+    await hooks.deliver(courier, delivery_id, made)
     assert receiver.calls == []
     for path in (f"endpoints/{made['id']}", f"deliveries/{delivery_id}"):
         assert (await hooks.send("GET", path)).status_code == 404

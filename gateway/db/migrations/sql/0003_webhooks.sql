@@ -3,9 +3,10 @@
 -- Put a pending delivery into the queue, for when its next try is due.
 CREATE FUNCTION enqueue_delivery(of_id uuid) RETURNS void LANGUAGE sql AS $$
     UPDATE webhook_deliveries d SET ticket = (procrastinate_defer_jobs_v1(ARRAY[
-        ROW('webhooks', 'deliver_webhook', 0, NULL, NULL, jsonb_build_object('delivery_id', d.id, 'endpoint_id', d.endpoint_id),
+        ROW('webhooks', 'deliver_webhook', 0, NULL, NULL,
+            jsonb_build_object('delivery_id', d.id, 'endpoint_id', d.endpoint_id, 'account_id', e.account_id),
             d.next_try_at)::procrastinate_job_to_defer_v1
-    ]))[1] WHERE d.id = of_id
+    ]))[1] FROM webhook_endpoints e WHERE d.id = of_id AND e.id = d.endpoint_id
 $$;
 
 -- Tell the enabled endpoints of an account of an event that they want, or one endpoint of any event; a subject has each
