@@ -6,14 +6,14 @@ file is the same for all of them.
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 import msgspec
 from numpy.typing import NDArray
 
-from bentos.cards import Card
+from bentos.cards import Card, PinnedModel
 from scripts.models import history, triton_config
 from scripts.models.errors import ModelsError, RefusedError
 from scripts.models.publish import (
@@ -66,18 +66,55 @@ def stage(repository: Repository, candidate: Candidate, *, reason: str = "", dry
         BusyError: Another command is changing the repository.
     """
     with repository.changing():
-        card = _numbered(repository, candidate)
-        known = (repository.root / card.model / CONFIG_FILE).is_file()
-        if known:
-            _same_signature(repository, candidate)
+        card, new = _looked_at(repository, candidate)
         if not dry_run:
-            try:
-                _write(repository, candidate, card, new=not known)
-            except (OSError, PublishError) as error:
-                _remove(repository, card, new=not known)
-                raise ModelsError(f"{card.model} could not be staged, and nothing of it was kept: {error}.") from error
+            _put(repository, candidate, card, new=new)
             history.append(repository.root, history.new_event("stage", card.model, card.version, reason=reason))
     return card
+
+
+def stage_pair(
+    repository: Repository, encoder: Candidate, head: Candidate, *, reason: str = "", dry_run: bool = False
+) -> tuple[Card, Card]:
+    """Stage a frame encoder and the head that takes its features, whose card is pinned to it, both or none.
+
+    Raises:
+        RefusedError: The signature of one is another than its model's.
+        ModelsError: They could not be written. Nothing of them stays.
+        BusyError: Another command is changing the repository.
+    """
+    with repository.changing():
+        first, first_new = _looked_at(repository, encoder)
+        pin = PinnedModel(model=first.model, version=first.version, digest=first.digest)
+        head = replace(head, card=msgspec.structs.replace(head.card, encoder=pin))
+        second, second_new = _looked_at(repository, head)
+        if not dry_run:
+            _put(repository, encoder, first, new=first_new)
+            try:
+                _put(repository, head, second, new=second_new)
+            except BaseException:
+                _remove(repository, first, new=first_new)
+                raise
+            for card in (first, second):
+                history.append(repository.root, history.new_event("stage", card.model, card.version, reason=reason))
+    return first, second
+
+
+def _looked_at(repository: Repository, candidate: Candidate) -> tuple[Card, bool]:
+    """The card with its number, and whether the model is new. Raises `RefusedError` where the signatures differ."""
+    card = _numbered(repository, candidate)
+    known = (repository.root / card.model / CONFIG_FILE).is_file()
+    if known:
+        _same_signature(repository, candidate)
+    return card, not known
+
+
+def _put(repository: Repository, candidate: Candidate, card: Card, *, new: bool) -> None:
+    try:
+        _write(repository, candidate, card, new=new)
+    except (OSError, PublishError) as error:
+        _remove(repository, card, new=new)
+        raise ModelsError(f"{card.model} could not be staged, and nothing of it was kept: {error}.") from error
 
 
 def _numbered(repository: Repository, candidate: Candidate) -> Card:
@@ -113,7 +150,7 @@ def _write(repository: Repository, candidate: Candidate, card: Card, *, new: boo
     publish_version(repository.root, card, candidate.weights, files=candidate.files)
     if new:
         # Last, because it is what makes the folder a model.
-        config = triton_config.render(candidate.config)
+        config = triton_config.render(replace(candidate.config, versions=(card.version,)))
         write_file(repository.root / card.model / CONFIG_FILE, config)
 
 

@@ -7,6 +7,7 @@ import typer
 from scripts.lazy import Commands, lazy_group
 
 COMMANDS: Final[Commands] = {
+    "import": ("scripts.models.commands.importing", "import_command"),
     "list": ("scripts.models.commands.reading", "list_models"),
     "show": ("scripts.models.commands.reading", "show"),
     "history": ("scripts.models.commands.reading", "history"),
