@@ -12,7 +12,7 @@ from bentos.deadline import Deadline
 from bentos.errors import BrokenModelError, UnknownModelError
 from bentos.inference import InferenceClient, Signature, TensorSpec
 from bentos.repository import ModelRepository
-from bentos.routing import choose_version
+from bentos.routing import Choice, choose_version
 
 BY_FRAMES: Final = "A model of pictures: it judges a video by its frames, one by one."
 
@@ -36,6 +36,52 @@ class Catalogue:
         self._repository = repository
         self._inference = inference
 
+    @property
+    def named(self) -> frozenset[tuple[str, int]]:
+        """Every version that the traffic table names, of whatever modality; none while no table could be read."""
+        if not self._repository.known:
+            return frozenset()
+        table = self._repository.table
+        return frozenset((name, version) for name, route in table.models.items() for version in route.versions)
+
+    def name_of(self, model: str | None) -> str:
+        """Return the name of the model that is asked for, that of the default where none is named.
+
+        Raises:
+            UnknownModelError: This modality has no default.
+            InferenceUnavailableError: The repository could not be read so far.
+        """
+        name = model or self._repository.table.defaults.get(self._modality)
+        if name is None:
+            raise UnknownModelError
+        return name
+
+    def route(self, model: str, key: str) -> Choice:
+        """Return which versions of `model` a call with this routing key is for, as the table says at this moment.
+
+        Raises:
+            UnknownModelError: No model of that name has a route.
+            InferenceUnavailableError: The repository could not be read so far.
+        """
+        route = self._repository.table.models.get(model)
+        if route is None:
+            raise UnknownModelError
+        return choose_version(model, route, key)
+
+    async def served(self, model: str, version: int, deadline: Deadline) -> Served:
+        """Return a version with its encoder, if it has one, once they were held to Triton's signatures.
+
+        Raises:
+            UnknownModelError: It does not judge this kind of medium.
+            BrokenModelError: The card, the encoder that it pins and Triton's signature do not belong together.
+            InferenceUnavailableError: The repository or Triton is away.
+            DeadlineExceededError: They did not answer in time.
+        """
+        card = await self._repository.card(model, version)
+        if not self._judges(card):
+            raise UnknownModelError
+        return await self._check(card, deadline)
+
     async def choose(self, model: str | None, key: str, deadline: Deadline) -> Served:
         """Return the version of `model` (None: the default) that answers the call with this routing key.
 
@@ -45,15 +91,8 @@ class Catalogue:
             InferenceUnavailableError: The repository or Triton is away.
             DeadlineExceededError: They did not answer in time.
         """
-        table = self._repository.table
-        name = model or table.defaults.get(self._modality)
-        route = table.models.get(name) if name is not None else None
-        if name is None or route is None:
-            raise UnknownModelError
-        card = await self._repository.card(name, choose_version(name, route, key).version)
-        if not self._judges(card):
-            raise UnknownModelError
-        return await self._check(card, deadline)
+        name = self.name_of(model)
+        return await self.served(name, self.route(name, key).version, deadline)
 
     async def list_models(self, deadline: Deadline) -> ModelList:
         """Return every model of this modality with its stable version, the default one first.

@@ -14,9 +14,10 @@ from starlette.types import Receive, Scope, Send
 
 from bentos.cards import Card
 from bentos.catalogue import Catalogue, Served
-from bentos.contract import Detection, Modality, ModelList
+from bentos.contract import Detection, Figures, Modality, ModelList, Part
 from bentos.deadline import Deadline
 from bentos.errors import InferenceUnavailableError
+from bentos.figures import Book
 from bentos.http.app import DetectionApp
 from bentos.http.auth import TokenMiddleware
 from bentos.http.calls import Call
@@ -36,7 +37,7 @@ from bentos.readiness import Readiness
 from bentos.repository import ModelRepository
 from bentos.samples import MAKE_SAMPLE, SampleOptions
 from bentos.settings import load_settings
-from bentos.verdict import Finding, conclude
+from bentos.verdict import Finding, Heard, conclude
 
 _PORTS: Final = {Modality.IMAGE: 3001, Modality.VIDEO: 3002, Modality.AUDIO: 3003}
 
@@ -45,6 +46,8 @@ _SERVER_TIMEOUT_S: Final = {Modality.IMAGE: 70, Modality.VIDEO: 610, Modality.AU
 
 It holds a timer for each request for as long as that, so it is not longer for jobs: answers to those begin at once.
 """
+
+_READINESS: Final = "readiness"
 
 Options = TypeVar("Options")
 P = TypeVar("P", PreparedImage, PreparedVideo, PreparedAudio, PreparedPassage, VideoLength, SoundLength)
@@ -90,9 +93,28 @@ class Detector(ABC):
 
     async def detect(self, call: Call) -> Detection:
         """Give a verdict. Raises what `bentos.errors` lists."""
-        served = await self._catalogue.choose(call.model, call.caller, call.deadline)
-        finding = await self.examine(served, call)
-        return conclude(modality=self.modality, card=served.card, finding=finding, timings=call.timings())
+        name = self._catalogue.name_of(call.model)
+        choice = self._catalogue.route(name, call.caller)
+        heard = await self._ask(name, choice.version, choice.part, call)
+        return conclude(modality=self.modality, card=heard.card, finding=heard.finding, timings=call.timings())
+
+    async def _ask(self, model: str, version: int, part: Part, call: Call) -> Heard:
+        """Have one version judge the medium of a call, and count what comes of it."""
+        tally = self._book.tally(model, version, part)
+        with tally.holding():
+            try:
+                with call.laps.checking():
+                    served = await self._catalogue.served(model, version, call.deadline)
+                finding = await self.examine(served, call)
+            except Exception as error:
+                tally.fail(error, call.laps)
+                raise
+            tally.answer(finding.p_fake, call.laps.inference_ms / 1000)
+        return Heard(card=served.card, finding=finding)
+
+    def figures(self) -> Figures:
+        """Say what was counted of each version."""
+        return self._book.figures()
 
     async def list_models(self, deadline: Deadline) -> ModelList:
         """Say which models are served."""
@@ -128,6 +150,7 @@ class Detector(ABC):
         """Work with these parts from now on."""
         self._parts = parts
         self._catalogue = Catalogue(self.modality, parts.repository, parts.inference)
+        self._book = Book(lambda: self._catalogue.named)
         self._readiness = Readiness(whole_path=self._detect_sample, inference=self._infer_ones)
         self.app = DetectionApp(self.modality, self, parts.settings)
 
@@ -164,22 +187,22 @@ class Detector(ABC):
 
     async def infer(self, card: Card, call: Call, **inputs: Tensor) -> Tensors:
         """Ask Triton for exactly the version of this card."""
-        started = time.monotonic()
-        outputs = await self.parts.inference.infer(card.model, card.version, inputs, call.deadline)
-        call.laps.inference_ms += (time.monotonic() - started) * 1000
-        return outputs
+        call.deadline.remaining_s()
+        with call.laps.inferring():
+            return await self.parts.inference.infer(card.model, card.version, inputs, call.deadline)
 
     async def _detect_sample(self, deadline: Deadline) -> None:
         options = SampleOptions(self.modality)
         sample = await self.parts.media.run(MAKE_SAMPLE, b"", options, timeout_s=deadline.remaining_s())
-        await self.detect(
-            Call(
-                medium=sample.data.tobytes(), model=None, deadline=deadline, request_id="readiness", caller="readiness"
-            )
+        served = await self._catalogue.choose(None, _READINESS, deadline)
+        medium = sample.data.tobytes()
+        # It is nobody's medium, so it is not counted among the calls of the version.
+        await self.examine(
+            served, Call(medium=medium, model=None, deadline=deadline, request_id=_READINESS, caller=_READINESS)
         )
 
     async def _infer_ones(self, deadline: Deadline) -> None:
-        served = await self._catalogue.choose(None, "readiness", deadline)
+        served = await self._catalogue.choose(None, _READINESS, deadline)
         for card in filter(None, (served.encoder, served.card)):
             signature = await self.parts.inference.signature(card.model, card.version, deadline)
             ones = {name: np.ones((1, *spec.shape), spec.dtype) for name, spec in signature.inputs.items()}

@@ -1,4 +1,4 @@
-"""Figures of a Bento for Prometheus; every label takes its values from a fixed list.
+"""Figures of a Bento for Prometheus; every label takes its values from a fixed list, or from the traffic table.
 
 They are plain numbers that a collector renders when asked. The library's own metrics would be files for several
 processes here, because BentoML asks for that, in a folder that every Bento empties as it starts.
@@ -6,7 +6,7 @@ processes here, because BentoML asks for that, in a folder that every Bento empt
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -14,7 +14,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from bentos.contract import Modality, Timings
+from bentos.contract import Figures, Modality, Timings
+from bentos.version_metrics import version_metrics
 
 CONTENT_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -46,8 +47,9 @@ class Seconds:
 class DetectionMetrics(Collector):
     """Counts detections by how they ended, and how long their steps took."""
 
-    def __init__(self, modality: Modality) -> None:
+    def __init__(self, modality: Modality, figures: Callable[[], Figures]) -> None:
         self._modality = modality
+        self._figures = figures
         self._outcomes: Counter[str] = Counter()
         self._steps = {step: Seconds() for step in _STEPS}
         self._in_flight = 0
@@ -95,3 +97,4 @@ class DetectionMetrics(Collector):
         )
         waiting.add_metric([self._modality], self._in_flight)
         yield waiting
+        yield from version_metrics(self._modality, self._figures())

@@ -55,6 +55,11 @@ class ModelRepository:
             raise InferenceUnavailableError("The model repository cannot be read; try again shortly.")
         return self._table
 
+    @property
+    def known(self) -> bool:
+        """Whether a traffic table could be read so far."""
+        return self._table is not None
+
     async def card(self, model: str, version: int) -> Card:
         """Return the card of a version; it is read when the version is first met and after the table has changed.
 

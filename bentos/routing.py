@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bentos.cards import Route
+from bentos.contract import Part
 
 _BUCKETS: Final = 10_000
 """Shares are exact to a hundredth of a percent."""
@@ -16,6 +17,7 @@ class Choice:
 
     version: int
     shadow: int | None
+    part: Part = "stable"
 
 
 def choose_version(model: str, route: Route, key: str) -> Choice:
@@ -25,9 +27,10 @@ def choose_version(model: str, route: Route, key: str) -> Choice:
     The model's name salts the hash, so that the canaries of two models do not fall on the same callers.
     """
     version = route.stable
+    part: Part = "stable"
     if route.canary is not None and bucket_of(model, key) < round(route.canary.percent * _BUCKETS / 100):
-        version = route.canary.version
-    return Choice(version=version, shadow=None if route.shadow == version else route.shadow)
+        version, part = route.canary.version, "canary"
+    return Choice(version=version, shadow=None if route.shadow == version else route.shadow, part=part)
 
 
 def bucket_of(model: str, key: str) -> int:

@@ -40,6 +40,14 @@ class Finding:
     unscored: tuple[Reason, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What one version answered: its card, and what it found."""
+
+    card: Card
+    finding: Finding
+
+
 def conclude(*, modality: Modality, card: Card, finding: Finding, timings: Timings) -> Detection:
     """Return the answer of a Bento for `modality`, which may be another than the card's.
 

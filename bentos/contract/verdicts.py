@@ -1,4 +1,4 @@
-"""What a Bento says of a medium: the verdict, what was measured, and which models there are."""
+"""What a Bento says of a medium: the verdict, what was measured, and which version of which model gave it."""
 
 from enum import StrEnum
 
@@ -143,11 +143,25 @@ class Timings(Wire, frozen=True):
     total_ms: float
 
 
+class MemberScore(Wire, frozen=True):
+    """What one model of an ensemble answered: `verdict` by its own thresholds, `weight` as it counted."""
+
+    model: str
+    version: int
+    digest: str
+    p_fake: float
+    verdict: Verdict
+    weight: float
+
+
 class Detection(Wire, frozen=True):
     """A verdict with everything needed to reproduce it.
 
     `p_fake` is the calibrated probability in [0, 1] that the medium is synthetic; `confidence` is
     100 * max(p_fake, 1 - p_fake) with two decimals. `partial` is true when a part named in `unscored` has no score.
+
+    Of an ensemble, `model` is its name, `version` that of its declaration, `digest` a hash over the declaration and
+    what answered, and `members` say what each model answered; `evidence` is then that of the first of them.
     """
 
     modality: Modality
@@ -163,30 +177,4 @@ class Detection(Wire, frozen=True):
     thresholds: Thresholds
     evidence: Evidence
     timings: Timings
-
-
-class VersionInfo(Wire, frozen=True):
-    """What the card of one served version says, for listings."""
-
-    version: int
-    digest: str
-    thresholds: Thresholds
-    metrics: dict[str, float | int | str]
-    demo: bool
-
-
-class ModelInfo(Wire, frozen=True):
-    """A model that a Bento serves; `default` marks the one asked where the caller names none."""
-
-    name: str
-    title: str
-    description: str
-    modality: Modality
-    default: bool
-    stable: VersionInfo
-
-
-class ModelList(Wire, frozen=True):
-    """Answer of `GET /models`."""
-
-    models: tuple[ModelInfo, ...]
+    members: tuple[MemberScore, ...] = ()

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 import structlog
 from starlette.types import Receive, Scope, Send
 
-from bentos.contract import DETECT_PATH, MODELS_PATH, Detection, Modality, ModelList
+from bentos.contract import DETECT_PATH, FIGURES_PATH, MODELS_PATH, Detection, Figures, Modality, ModelList
 from bentos.deadline import Deadline
 from bentos.errors import DetectionError, OverloadedError, RequestError
 from bentos.http.calls import Call, ClientGoneError, Headers, open_call
@@ -38,6 +38,10 @@ class Detecting(Protocol):
 
     async def list_models(self, deadline: Deadline) -> ModelList:
         """Say what is served."""
+        ...
+
+    def figures(self) -> Figures:
+        """Say what was counted of each version."""
         ...
 
 
@@ -71,11 +75,12 @@ class DetectionApp:
         self._modality = modality
         self._detector = detector
         self._settings = settings
-        self._metrics = DetectionMetrics(modality)
+        self._metrics = DetectionMetrics(modality, detector.figures)
         self._in_flight = 0
         self._handlers: Mapping[str, tuple[str, Handler]] = {
             DETECT_PATH: ("POST", self._detect),
             MODELS_PATH: ("GET", self._models),
+            FIGURES_PATH: ("GET", self._figures),
             METRICS_PATH: ("GET", self._render_metrics),
         }
 
@@ -146,6 +151,9 @@ class DetectionApp:
         await send_json(
             send, await self._detector.list_models(Deadline.after(_MODELS_DEADLINE_S)), request_id=request_id
         )
+
+    async def _figures(self, _headers: Headers, request_id: str, _receive: Receive, send: Send) -> None:
+        await send_json(send, self._detector.figures(), request_id=request_id)
 
     async def _render_metrics(self, _headers: Headers, request_id: str, _receive: Receive, send: Send) -> None:
         await send_bytes(send, 200, self._metrics.render(), CONTENT_TYPE, request_id=request_id)

@@ -2,9 +2,10 @@
 
 import asyncio
 import re
+import time
 import uuid
-from collections.abc import AsyncGenerator, Hashable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Hashable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final, Self
@@ -56,6 +57,29 @@ class Laps:
     decode_ms: float = 0.0
     faces_ms: float = 0.0
     inference_ms: float = 0.0
+    late_inference: bool = False
+    """Whether the deadline passed while the inference server was asked."""
+
+    @contextmanager
+    def inferring(self) -> Generator[None]:
+        """Time a block that asks the inference server; raises as it does."""
+        started = time.monotonic()
+        try:
+            yield
+        except DeadlineExceededError:
+            self.late_inference = True
+            raise
+        finally:
+            self.inference_ms += (time.monotonic() - started) * 1000
+
+    @contextmanager
+    def checking(self) -> Generator[None]:
+        """Note whether the server was too late in a block that asks what it serves; raises as the block does."""
+        try:
+            yield
+        except DeadlineExceededError:
+            self.late_inference = True
+            raise
 
 
 @dataclass(slots=True)

@@ -1,6 +1,6 @@
 from prometheus_client.parser import text_string_to_metric_families
 
-from bentos.contract import Modality, Timings
+from bentos.contract import Figures, Modality, Timings
 from bentos.metrics import DetectionMetrics
 
 
@@ -13,7 +13,7 @@ def samples(metrics: DetectionMetrics) -> dict[tuple[str, ...], float]:
 
 
 def test_a_bucket_holds_its_bound_and_all_that_is_shorter():
-    metrics = DetectionMetrics(Modality.IMAGE)
+    metrics = DetectionMetrics(Modality.IMAGE, lambda: Figures(started=0, versions=()))
     for milliseconds in (1, 1.5, 10, 400_000):
         metrics.observe(Timings(queue_ms=0, decode_ms=milliseconds, faces_ms=0, inference_ms=0, total_ms=milliseconds))
     found = samples(metrics)
@@ -27,7 +27,7 @@ def test_a_bucket_holds_its_bound_and_all_that_is_shorter():
 
 
 def test_outcomes_and_calls_in_flight_are_counted():
-    metrics = DetectionMetrics(Modality.IMAGE)
+    metrics = DetectionMetrics(Modality.IMAGE, lambda: Figures(started=0, versions=()))
     metrics.count("FAKE")
     metrics.count("FAKE")
     metrics.set_in_flight(3)
