@@ -50,12 +50,13 @@ class Pixels:
 class Logits:
     """How to read a model's last layer.
 
-    With "softmax" there is one logit per label and `fake` is the index of the fake one; with "sigmoid" there is one
-    logit in all, and `fake` is 1 where a high value means fake, 0 where it means real. `temperature` divides logits.
+    With "softmax" there is one logit per label and `fake` is the index of the fake one, or those of several, whose
+    probabilities add up; with "sigmoid" there is one logit in all, and `fake` is 1 where a high value means fake, 0
+    where it means real. `temperature` divides logits.
     """
 
     activation: Literal["softmax", "sigmoid"]
-    fake: int
+    fake: int | tuple[int, ...]
     temperature: float = 1.0
 
 
@@ -155,16 +156,21 @@ def give_p_fake(model: ModelProto, logits: Logits, *, source: str, name: str = "
     constants: dict[str, NDArray] = {f"{name}/temperature": np.asarray(logits.temperature, np.float32)}
     nodes = [helper.make_node("Div", [source, f"{name}/temperature"], [f"{name}/tempered"])]
     shape = shape_of(old)
+    fake = (logits.fake,) if isinstance(logits.fake, int) else logits.fake
     if logits.activation == "softmax":
         labels = shape[-1]
-        if not isinstance(labels, int) or not 0 <= logits.fake < labels:
-            message = f"there is no label {logits.fake} among {labels}"
+        if not isinstance(labels, int) or not all(0 <= index < labels for index in fake):
+            message = f"there is no label {', '.join(map(str, fake))} among {labels}"
             raise GraphError(message)
-        constants[f"{name}/fake"] = np.asarray([logits.fake], np.int64)
+        constants[f"{name}/fake"] = np.asarray(fake, np.int64)
+        chosen = f"{name}/chosen" if len(fake) > 1 else name
         nodes.append(helper.make_node("Softmax", [f"{name}/tempered"], [f"{name}/all"], axis=-1))
-        nodes.append(helper.make_node("Gather", [f"{name}/all", f"{name}/fake"], [name], axis=-1))
+        nodes.append(helper.make_node("Gather", [f"{name}/all", f"{name}/fake"], [chosen], axis=-1))
+        if len(fake) > 1:
+            constants[f"{name}/axis"] = np.asarray([-1], np.int64)
+            nodes.append(helper.make_node("ReduceSum", [chosen, f"{name}/axis"], [name], keepdims=1))
         shape = [*shape[:-1], 1]
-    elif logits.fake == 1:
+    elif fake == (1,):
         nodes.append(helper.make_node("Sigmoid", [f"{name}/tempered"], [name]))
     else:
         nodes.append(helper.make_node("Neg", [f"{name}/tempered"], [f"{name}/negated"]))

@@ -113,6 +113,15 @@ def test_a_single_logit_is_read_in_either_label_order(fake: int, sign: int) -> N
     np.testing.assert_allclose(run_graph(graph, {"in": logits})["p_fake"], sigmoid(sign * logits / 2), atol=1e-6)
 
 
+def test_the_probabilities_of_several_fake_labels_add_up() -> None:
+    graph = give_p_fake(identity(), Logits(activation="softmax", fake=(1, 3), temperature=2.0), source="out")
+    logits = np.asarray([[-3, 1, 0.5, 2], [9, 0, 0, -9]], np.float32)
+    expected = torch.softmax(torch.from_numpy(logits) / 2, dim=1)[:, [1, 3]].sum(dim=1, keepdim=True).numpy()
+
+    np.testing.assert_allclose(run_graph(graph, {"in": logits})["p_fake"], expected, atol=1e-6)
+    assert shape(graph.graph.output[0]) == ["n", 1]
+
+
 def test_what_cannot_be_wrapped_is_refused() -> None:
     with pytest.raises(GraphError, match="opset"):
         opset(identity(11))
