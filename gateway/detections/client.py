@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
 from typing import Final
+from uuid import UUID
 
 import aiohttp
 import msgspec
@@ -14,6 +15,7 @@ import structlog
 
 from bentos.contract import (
     DETECT_PATH,
+    HEADER_CALLER,
     HEADER_DEADLINE_MS,
     HEADER_MODEL,
     HEADER_PROGRESS,
@@ -79,12 +81,14 @@ class BentoClient:
         *,
         model: str | None,
         request_id: str,
+        caller: UUID | None = None,
         thumbnail: bool = False,
         long: bool = False,
         on_progress: OnProgress | None = None,
     ) -> BentoAnswer:
         """Have a medium judged, by `model` (None: the default), and where asked for have a thumbnail of a video made.
 
+        The same `caller`, an account, stays on the same version of a model; without one each call is on its own.
         `long` gives a medium in the spool folder the limits of jobs, that of time only with `on_progress`. A
         connection that broke before an answer began is tried once more: a kept-alive one may just have been closed.
 
@@ -94,6 +98,8 @@ class BentoClient:
         """
         deadline = time.monotonic() + self._deadlines[modality, long and on_progress is not None]
         headers = {HEADER_REQUEST_ID: request_id, "content-type": "application/octet-stream"}
+        if caller is not None:
+            headers[HEADER_CALLER] = str(caller)
         if model is not None:
             headers[HEADER_MODEL] = model
         if thumbnail:

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from bentos.contract import (
     DETECT_PATH,
+    HEADER_CALLER,
     HEADER_MODEL,
     HEADER_PROGRESS,
     HEADER_REFERENCE,
@@ -69,6 +70,8 @@ class Script:
     models: dict[str, str] = field(default_factory=dict[str, str])
     calls: list[int] = field(default_factory=list[int])
     """Sizes of the media that were judged, in bytes."""
+    callers: list[str | None] = field(default_factory=list[str | None])
+    """For whom they were judged."""
     hung_up: int = 0
     """Callers that hung up while they were told how far it is."""
 
@@ -101,6 +104,7 @@ class FakeBento:
             reference = read_reference(token, key=self._reference_key)
             size = (self._spool / reference.name).stat().st_size
         script.calls.append(size)
+        script.callers.append(request.headers.get(HEADER_CALLER))
         if script.delay_s:
             await asyncio.sleep(script.delay_s)
         refusal = script.refusal if len(script.calls) % script.refuse_every == 0 else None

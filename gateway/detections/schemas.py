@@ -10,6 +10,7 @@ from bentos.contract import (
     AudioEvidence,
     Detection,
     ImageEvidence,
+    MemberScore,
     Modality,
     Reason,
     Thresholds,
@@ -73,7 +74,10 @@ class DetectionSummary(Schema, frozen=True):
 
 
 class DetectionView(DetectionSummary, frozen=True):
-    """A detection with everything that reproduces its verdict; see `bentos.contract.Detection` for the ranges."""
+    """A detection with everything that reproduces its verdict; see `bentos.contract.Detection` for the ranges.
+
+    `members` are what the models of an ensemble answered, empty where one model was asked.
+    """
 
     reasons: tuple[Reason, ...] = ()
     partial: bool = False
@@ -82,6 +86,7 @@ class DetectionView(DetectionSummary, frozen=True):
     thresholds: Thresholds | None = None
     evidence: ImageEvidence | VideoEvidence | AudioEvidence | None = None
     timings: Timings | None = None
+    members: tuple[MemberScore, ...] = ()
 
 
 class DetectionPage(Schema, frozen=True):
@@ -107,4 +112,5 @@ def view_of_answer(answer: Detection, summary: DetectionSummary) -> DetectionVie
         thresholds=answer.thresholds,
         evidence=answer.evidence,
         timings=answer.timings,
+        members=answer.members,
     )

@@ -164,6 +164,7 @@ class Detections:
                     upload.media,
                     model=upload.model,
                     request_id=order.request_id,
+                    caller=admitted.account_id,
                     thumbnail=upload.modality is Modality.VIDEO and order.channel in _WITH_THUMBNAIL,
                 )
         except GatewayError as error:

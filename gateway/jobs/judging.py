@@ -79,12 +79,15 @@ class Judging:
         media = await self._bring(job)
         try:
             if job.modality is Modality.IMAGE:
-                return await self._bentos.detect(job.modality, media, model=job.model, request_id=job.request_id)
+                return await self._bentos.detect(
+                    job.modality, media, model=job.model, request_id=job.request_id, caller=job.account_id
+                )
             return await self._bentos.detect(
                 job.modality,
                 media,
                 model=job.model,
                 request_id=job.request_id,
+                caller=job.account_id,
                 long=True,
                 on_progress=ProgressNotes(self._pool, job).note,
             )

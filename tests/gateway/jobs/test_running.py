@@ -56,6 +56,16 @@ async def test_a_job_is_judged_and_charged_once(
     assert counted == (1, 1)
 
 
+async def test_a_bento_is_told_the_same_caller_by_a_call_and_by_a_job(
+    client: Client, hand_over: HandOver, worker: Runner, bentos: Bentos, database: Database
+) -> None:
+    assert worker
+    await reached(client, (await hand_over())["id"], "succeeded")
+    assert (await client.detect()).status_code == 200
+    accounts = await (await database.execute("SELECT DISTINCT account_id FROM detections")).fetchall()
+    assert bentos[Modality.IMAGE].callers == [str(account) for (account,) in accounts] * 2
+
+
 async def test_what_is_not_kept_goes_once_it_is_judged(
     client: Client, hand_over: HandOver, worker: Runner, database: Database
 ) -> None:

@@ -52,6 +52,17 @@ class Feedback(Schema, frozen=True):
     at: datetime
 
 
+class MemberScore(Schema, frozen=True):
+    """What one model of an ensemble answered: `verdict` by its own thresholds, `weight` as it counted."""
+
+    model: str
+    version: int
+    digest: str
+    p_fake: float
+    verdict: Verdict
+    weight: float
+
+
 class DetectionSummary(Schema, frozen=True):
     """A detection in a list. What only a verdict has is None while it runs and where it failed.
 
@@ -87,7 +98,8 @@ class DetectionSummary(Schema, frozen=True):
 class Detection(DetectionSummary, frozen=True):
     """A detection with everything that reproduces its verdict; `digest` is that of the model's weights.
 
-    `partial` is true where a part named in `unscored` has no score.
+    `partial` is true where a part named in `unscored` has no score. `members` are what the models of an ensemble
+    answered, empty where one model was asked; `digest` is then that of the ensemble.
     """
 
     reasons: tuple[Reason, ...] = ()
@@ -97,3 +109,4 @@ class Detection(DetectionSummary, frozen=True):
     thresholds: Thresholds | None = None
     evidence: Evidence | None = None
     timings: Timings | None = None
+    members: tuple[MemberScore, ...] = ()
