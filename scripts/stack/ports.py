@@ -1,10 +1,12 @@
-"""Whether the addresses that the platform wants are free, and who has them where they are not."""
+"""Whether the addresses that the platform wants are free, who has them where they are not, and which others are."""
 
 import contextlib
 import socket
 from collections.abc import Mapping
 
 import psutil
+
+from scripts.stack.settings import HOST
 
 
 def taken(addresses: Mapping[str, tuple[str, int]]) -> list[str]:
@@ -25,6 +27,15 @@ def taken(addresses: Mapping[str, tuple[str, int]]) -> list[str]:
             by = f"in use by {owner}: stop it, or" if owner else f"not to be had ({error.strerror}):"
             sentences.append(f"Port {port} on {host} is {by} set {variable} to another.")
     return sentences
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of the loopback interface that nothing listened on a moment ago, all different."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind((HOST, 0))
+        return [one.getsockname()[1] for one in sockets]
 
 
 def _owner(port: int) -> str | None:
