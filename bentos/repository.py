@@ -6,6 +6,7 @@ read fails, so that a broken file or a lost bucket never stops what is served.
 
 import asyncio
 import contextlib
+import hashlib
 from pathlib import Path
 from typing import Final, Self
 
@@ -15,6 +16,7 @@ import structlog
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from bentos.cards import CARD_FILE, TRAFFIC_FILE, Card, TrafficTable, read_card, read_traffic
+from bentos.ensembles import find_fault
 from bentos.errors import BrokenModelError, InferenceUnavailableError
 
 POLL_S: Final = 1.0
@@ -32,6 +34,7 @@ class ModelRepository:
         self._store = store
         self._table: TrafficTable | None = None
         self._tag: str | None = None
+        self._digest = ""
         self._cards: dict[tuple[str, int], Card] = {}
         self._stale: set[tuple[str, int]] = set()
         self._complaint = ""
@@ -54,6 +57,11 @@ class ModelRepository:
         if self._table is None:
             raise InferenceUnavailableError("The model repository cannot be read; try again shortly.")
         return self._table
+
+    @property
+    def digest(self) -> str:
+        """Digest of the file of that table, "sha256:" and hex; empty where none could be read so far."""
+        return self._digest
 
     @property
     def known(self) -> bool:
@@ -101,12 +109,14 @@ class ModelRepository:
             if tag == self._tag:
                 self._complaint = ""
                 return
-            self._table = _check_table(read_traffic(await self._read(TRAFFIC_FILE)))
+            data = await self._read(TRAFFIC_FILE)
+            self._table = _check_table(read_traffic(data))
         except _UNREADABLE as error:
             self._complain(repr(error))
             return
         # A tag read before the content can be too old, never too new: a change between the two is read again.
         self._tag = tag
+        self._digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
         self._stale = set(self._cards)
         self._complaint = ""
         _log.info(
@@ -131,7 +141,13 @@ class ModelRepository:
 
 
 def _check_table(table: TrafficTable) -> TrafficTable:
-    missing = [model for model in table.defaults.values() if model not in table.models]
+    """Return the table without the ensembles that are not sound: they must not stop what it says of the models."""
+    faults = {name: find_fault(name, ensemble, table.models) for name, ensemble in table.ensembles.items()}
+    sound = {name: ensemble for name, ensemble in table.ensembles.items() if faults[name] is None}
+    if len(sound) < len(faults):
+        _log.warning("ensembles refused", faults=[fault for fault in faults.values() if fault])
+        table = msgspec.structs.replace(table, ensembles=sound)
+    missing = [model for model in table.defaults.values() if model not in table.models and model not in sound]
     if missing:
         raise BrokenModelError(f"{TRAFFIC_FILE} names defaults without a route: {missing}.")
     return table

@@ -53,7 +53,12 @@ class VersionFigures(Wire, frozen=True):
 
 
 class Figures(Wire, frozen=True):
-    """Answer of `GET /models/figures`; `started`, Unix time in seconds, tells one life of the process from another."""
+    """Answer of `GET /models/figures`; `started`, Unix time in seconds, tells one life of the process from another.
+
+    `table` is "sha256:" and the hex digest of the traffic table that calls are routed by from now on, as its file was
+    read; empty while none could be read. A call that was routed by an earlier one is among those in flight.
+    """
 
     started: float
     versions: tuple[VersionFigures, ...]
+    table: str = ""

@@ -9,6 +9,7 @@ from obstore.store import MemoryStore
 
 from bentos.errors import BrokenModelError, InferenceUnavailableError
 from bentos.repository import ModelRepository
+from scripts.models.publish import digest_of
 
 CARD = {
     "model": "image_cnn",
@@ -53,8 +54,9 @@ async def repository(folder: Path) -> ModelRepository:
     return repository
 
 
-async def test_table_and_card_are_read(repository):
+async def test_table_and_card_are_read(folder, repository):
     assert repository.table.models["image_cnn"].stable == 1
+    assert repository.digest == digest_of((folder / "serving.json").read_bytes())
     assert (await repository.card("image_cnn", 1)).digest == "sha256:00"
 
 
