@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from bentos.cards import Card, CropInput, FeatureInput, WaveformInput
+from bentos.cards import Card, CropInput, FeatureInput, TextInput, WaveformInput
 from bentos.catalogue import Served
 from bentos.errors import BrokenModelError
-from bentos.media.options import AudioOptions, ImageOptions, VideoOptions
+from bentos.media.options import AudioOptions, ImageOptions, TextOptions, VideoOptions
 from bentos.media.prepared import CropShape
 from bentos.settings import BentoSettings
 
@@ -48,6 +48,13 @@ def audio_options(served: Served, settings: BentoSettings, *, long: bool = False
         max_seconds=settings.audio_job_max_seconds if long else settings.audio_max_seconds,
         most_windows=settings.audio_max_windows,
     )
+
+
+def text_options(served: Served, settings: BentoSettings) -> TextOptions:
+    """Return how to cut a text into passages. Raises `BrokenModelError` where the version does not take text."""
+    if not isinstance(served.card.input, TextInput):
+        raise _wrong_input(served.card)
+    return TextOptions(characters=served.card.input.characters, most_passages=settings.text_max_passages)
 
 
 def frames_of(card: Card) -> int:

@@ -9,24 +9,29 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Final, TypeVar
 
 import bentoml
+import msgspec
 import numpy as np
 from starlette.types import Receive, Scope, Send
 
-from bentos.cards import Card
+from bentos.asking import ask_members, split_call
+from bentos.cards import Card, Ensemble
 from bentos.catalogue import Catalogue, Served
-from bentos.contract import Detection, Figures, Modality, ModelList, Part
+from bentos.contract import Detection, Figures, Modality, ModelDetails, ModelList, Part
 from bentos.deadline import Deadline
+from bentos.ensembles import conclude_together
 from bentos.errors import InferenceUnavailableError
 from bentos.figures import Book
 from bentos.http.app import DetectionApp
 from bentos.http.auth import TokenMiddleware
 from bentos.http.calls import Call
-from bentos.inference import Tensor, Tensors
+from bentos.inference import Tensor, Tensors, TensorSpec
+from bentos.listing import Listing
 from bentos.logs import configure_logs
 from bentos.media.prepared import (
     PreparedAudio,
     PreparedImage,
     PreparedPassage,
+    PreparedText,
     PreparedVideo,
     SoundLength,
     VideoLength,
@@ -37,11 +42,12 @@ from bentos.readiness import Readiness
 from bentos.repository import ModelRepository
 from bentos.samples import MAKE_SAMPLE, SampleOptions
 from bentos.settings import load_settings
+from bentos.shadow import SealedError, Shadows
 from bentos.verdict import Finding, Heard, conclude
 
-_PORTS: Final = {Modality.IMAGE: 3001, Modality.VIDEO: 3002, Modality.AUDIO: 3003}
+_PORTS: Final = {Modality.IMAGE: 3001, Modality.VIDEO: 3002, Modality.AUDIO: 3003, Modality.TEXT: 3004}
 
-_SERVER_TIMEOUT_S: Final = {Modality.IMAGE: 70, Modality.VIDEO: 610, Modality.AUDIO: 610}
+_SERVER_TIMEOUT_S: Final = {Modality.IMAGE: 70, Modality.VIDEO: 610, Modality.AUDIO: 610, Modality.TEXT: 70}
 """BentoML's own time-out until an answer begins: later than deadlines of calls can be, because its answer is not ours.
 
 It holds a timer for each request for as long as that, so it is not longer for jobs: answers to those begin at once.
@@ -50,7 +56,7 @@ It holds a timer for each request for as long as that, so it is not longer for j
 _READINESS: Final = "readiness"
 
 Options = TypeVar("Options")
-P = TypeVar("P", PreparedImage, PreparedVideo, PreparedAudio, PreparedPassage, VideoLength, SoundLength)
+P = TypeVar("P", PreparedImage, PreparedVideo, PreparedAudio, PreparedPassage, PreparedText, VideoLength, SoundLength)
 
 
 def service_options(modality: Modality) -> dict[str, Any]:
@@ -94,31 +100,54 @@ class Detector(ABC):
     async def detect(self, call: Call) -> Detection:
         """Give a verdict. Raises what `bentos.errors` lists."""
         name = self._catalogue.name_of(call.model)
-        choice = self._catalogue.route(name, call.caller)
-        heard = await self._ask(name, choice.version, choice.part, call)
+        ensemble = self._catalogue.ensemble(name)
+        if ensemble is not None:
+            return await self._ask_together(name, ensemble, call)
+        heard = await self._ask(name, call)
         return conclude(modality=self.modality, card=heard.card, finding=heard.finding, timings=call.timings())
 
-    async def _ask(self, model: str, version: int, part: Part, call: Call) -> Heard:
-        """Have one version judge the medium of a call, and count what comes of it."""
-        tally = self._book.tally(model, version, part)
-        with tally.holding():
-            try:
-                with call.laps.checking():
-                    served = await self._catalogue.served(model, version, call.deadline)
-                finding = await self.examine(served, call)
-            except Exception as error:
-                tally.fail(error, call.laps)
-                raise
-            tally.answer(finding.p_fake, call.laps.inference_ms / 1000)
-        return Heard(card=served.card, finding=finding)
+    async def _ask(self, model: str, call: Call, *, part: Part | None = None) -> Heard:
+        """Have a model judge the medium of a call by the version that its route says; `part`: other than the route's.
+
+        What comes of it is counted, and its shadow is asked afterwards.
+        """
+        choice = self._catalogue.route(model, call.caller)
+        tally = self._book.tally(model, choice.version, part or choice.part)
+        with tally.counting(call.laps) as outcome:
+            heard = await self._hear(model, choice.version, call)
+            outcome.p_fake = heard.finding.p_fake
+        if choice.shadow is not None:
+            shadow = self._book.tally(model, choice.shadow, "shadow")
+            self._shadows.offer(shadow, call, heard.finding.p_fake, heard.verdict)
+        return heard
+
+    async def _hear(self, model: str, version: int, call: Call) -> Heard:
+        """Have one version judge the medium of a call."""
+        with call.laps.checking():
+            served = await self._catalogue.served(model, version, call.deadline)
+        return Heard(card=served.card, finding=await self.examine(served, call))
+
+    async def _ask_together(self, name: str, ensemble: Ensemble, call: Call) -> Detection:
+        """Have all members of an ensemble judge the medium of a call at once."""
+        with self._book.tally(name, ensemble.version, "stable").counting(call.laps) as outcome:
+            calls = split_call(call, len(ensemble.members))
+            answers = await ask_members(ensemble, calls, lambda model, own: self._ask(model, own, part="member"))
+            call.laps.take_longest(own.laps for own in calls)
+            detection = conclude_together(name, ensemble, answers, timings=call.timings())
+            outcome.p_fake = detection.p_fake
+        return detection
 
     def figures(self) -> Figures:
-        """Say what was counted of each version."""
-        return self._book.figures()
+        """Say what was counted of each version, and by which traffic table calls are routed now."""
+        return msgspec.structs.replace(self._book.figures(), table=self.parts.repository.digest)
 
     async def list_models(self, deadline: Deadline) -> ModelList:
         """Say which models are served."""
-        return await self._catalogue.list_models(deadline)
+        return await self._listing.list_models(deadline)
+
+    async def describe_model(self, name: str, deadline: Deadline) -> ModelDetails:
+        """Say everything of one model."""
+        return await self._listing.describe(name, self.figures(), deadline)
 
     # What BentoML calls.
 
@@ -140,6 +169,7 @@ class Detector(ABC):
         """Close the resources."""
         if self._parts is not None:
             await self._readiness.close()
+            await self._shadows.close()
             await self._parts.close()
 
     async def __is_ready__(self) -> bool:
@@ -150,7 +180,9 @@ class Detector(ABC):
         """Work with these parts from now on."""
         self._parts = parts
         self._catalogue = Catalogue(self.modality, parts.repository, parts.inference)
+        self._listing = Listing(self.modality, parts.repository, parts.inference)
         self._book = Book(lambda: self._catalogue.named)
+        self._shadows = Shadows(self._hear, self._catalogue.has_shadow)
         self._readiness = Readiness(whole_path=self._detect_sample, inference=self._infer_ones)
         self.app = DetectionApp(self.modality, self, parts.settings)
 
@@ -170,11 +202,19 @@ class Detector(ABC):
         """
         key = (task, options)
         if key not in call.prepared:
+            if call.sealed:
+                raise SealedError
             call.prepared[key] = asyncio.ensure_future(self.decode(task, call, options))
         return await call.prepared[key]
 
     async def decode(self, task: MediaTask[Options, P], call: Call, options: Options) -> P:
-        """Decode the medium in a child process; what that took beside its own steps was waiting."""
+        """Decode the medium in a child process; what that took beside its own steps was waiting.
+
+        Raises:
+            SealedError: The call is over, and only a shadow still judges what was decoded.
+        """
+        if call.sealed:
+            raise SealedError
         started = time.monotonic()
         prepared = await self.parts.media.run(task, call.medium, options, timeout_s=call.deadline.remaining_s())
         wall_ms = (time.monotonic() - started) * 1000
@@ -205,5 +245,10 @@ class Detector(ABC):
         served = await self._catalogue.choose(None, _READINESS, deadline)
         for card in filter(None, (served.encoder, served.card)):
             signature = await self.parts.inference.signature(card.model, card.version, deadline)
-            ones = {name: np.ones((1, *spec.shape), spec.dtype) for name, spec in signature.inputs.items()}
+            ones = {name: _ones(spec) for name, spec in signature.inputs.items()}
             await self.parts.inference.infer(card.model, card.version, ones, deadline)
+
+
+def _ones(spec: TensorSpec) -> Tensor:
+    """One row of ones; of texts, one that a model can read."""
+    return np.full((1, *spec.shape), b"ready" if spec.dtype == np.object_ else 1, spec.dtype)

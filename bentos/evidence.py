@@ -1,6 +1,7 @@
 """From what was prepared and what the model said of it to what the caller is shown of it. Pure."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,14 +11,22 @@ from bentos.contract import (
     FaceScore,
     FrameScore,
     ImageEvidence,
+    PassageScore,
     Reason,
+    TextEvidence,
+    TokenScore,
     TrackScore,
     VideoEvidence,
     WindowScore,
 )
-from bentos.media.prepared import PreparedAudio, PreparedCrop, PreparedImage, PreparedVideo
+from bentos.errors import BrokenModelError
+from bentos.inference import Tensors
+from bentos.media.prepared import PreparedAudio, PreparedCrop, PreparedImage, PreparedText, PreparedVideo
 
 Scores = NDArray[np.float32]
+
+MOST_TOKENS: Final = 512
+"""Tokens of a text that are listed, at most: those of its most suspicious passages."""
 
 
 def image_evidence(image: PreparedImage, scores: Scores) -> ImageEvidence:
@@ -79,4 +88,46 @@ def audio_evidence(audio: PreparedAudio, scores: Scores) -> AudioEvidence:
             WindowScore(start_s=start, end_s=end, p_fake=float(score))
             for (start, end), score in zip(audio.spans, scores[:, 0], strict=True)
         ),
+    )
+
+
+def text_evidence(text: PreparedText, scores: Scores, outputs: Tensors) -> TextEvidence:
+    """Give each passage of a text its score, float32 [N, 1], and the most suspicious ones those of their tokens.
+
+    Of `outputs`, `token_p_fake` float32 [N, T] and `token_spans` int32 [N, T, 2] are read where the model has them.
+
+    Raises:
+        BrokenModelError: They do not describe tokens of these passages.
+    """
+    tokens: dict[int, tuple[TokenScore, ...]] = {}
+    if "token_p_fake" in outputs:
+        left = MOST_TOKENS
+        for index in np.argsort(-scores[:, 0], kind="stable").tolist():
+            row = _tokens(text, index, outputs)
+            if len(row) > left:
+                break
+            tokens[index] = row
+            left -= len(row)
+    return TextEvidence(
+        characters=text.characters,
+        words=text.words,
+        encoding=text.encoding,
+        passages=tuple(
+            PassageScore(start=start, end=end, p_fake=float(scores[index, 0]), tokens=tokens.get(index, ()))
+            for index, (start, end) in enumerate(text.spans)
+        ),
+    )
+
+
+def _tokens(text: PreparedText, index: int, outputs: Tensors) -> tuple[TokenScore, ...]:
+    """The tokens of one passage, with offsets in the whole text; rows of tokens are padded with -1."""
+    scores, spans = outputs["token_p_fake"][index], outputs["token_spans"][index]
+    real = spans[:, 0] >= 0
+    start, end = text.spans[index]
+    scores, spans = scores[real], spans[real] + start
+    if len(scores) and (scores.min() < 0 or scores.max() > 1 or spans.min() < start or spans.max() > end):
+        raise BrokenModelError("A model of texts gave scores of tokens that are not in the text.")
+    return tuple(
+        TokenScore(start=first, end=last, p_fake=score)
+        for (first, last), score in zip(spans.tolist(), scores.tolist(), strict=True)
     )

@@ -92,7 +92,7 @@ class InferenceClient(ABC):
                 return await self._infer_batch(model, version, batch, signature, deadline)
 
         parts = await _gather_or_cancel([infer_slice(start) for start in range(0, rows, signature.max_batch_size)])
-        return {name: np.concatenate([part[name] for part in parts]) for name in signature.outputs}
+        return {name: _join([part[name] for part in parts]) for name in signature.outputs}
 
     async def _infer_batch(
         self, model: str, version: int, batch: Tensors, signature: Signature, deadline: Deadline
@@ -100,6 +100,17 @@ class InferenceClient(ABC):
         outputs = await self._send(model, version, batch, deadline)
         check_outputs(model, outputs, signature, rows=len(next(iter(batch.values()))))
         return outputs
+
+
+def _join(parts: Sequence[Tensor]) -> Tensor:
+    """Lay the answers of batches behind each other; where an axis differs in length, the shorter ones end in -1."""
+    shape = np.max([part.shape[1:] for part in parts], axis=0)
+    joined = np.full((sum(len(part) for part in parts), *shape), -1, parts[0].dtype)
+    start = 0
+    for part in parts:
+        joined[(slice(start, start + len(part)), *(slice(size) for size in part.shape[1:]))] = part
+        start += len(part)
+    return joined
 
 
 async def _gather_or_cancel(calls: Sequence[Any]) -> list[Tensors]:

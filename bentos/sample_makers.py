@@ -52,10 +52,16 @@ def sample_audio() -> bytes:
     return file.getvalue()
 
 
+def sample_text() -> bytes:
+    """Return a few sentences in UTF-8."""
+    return ("This text was written to see that texts are judged. " * 4).strip().encode()
+
+
 _MAKERS: Final[Mapping[Modality, Callable[[], bytes]]] = {
     Modality.IMAGE: sample_image,
     Modality.VIDEO: sample_video,
     Modality.AUDIO: sample_audio,
+    Modality.TEXT: sample_text,
 }
 
 

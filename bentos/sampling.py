@@ -1,6 +1,7 @@
-"""Which frames of a video and which windows of a sound are looked at. Pure functions."""
+"""Which frames of a video, windows of a sound and passages of a text are looked at. Pure functions."""
 
 import math
+import re
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,14 @@ STRETCH_EVERY_S: Final = 30.0
 """Seconds of a long video for each of which one stretch is looked at, while that does not give too many."""
 PASSAGE_S: Final = 300
 """Length of the passages in seconds that a long sound is decoded by."""
+
+
+_SENTENCE_END: Final = re.compile(
+    r"""[.!?\u2026\u3002\uff01\uff1f]["')\]\u00bb\u201d\u2019]*(?=\s)|[\u3002\uff01\uff1f]|\n\s*(?=\n)"""
+)
+_WORD_END: Final = re.compile(r"\S(?=\s)")
+_EVEN: Final = 0.5
+"""How far before its moment a passage may end for the sake of a sentence's or word's end, as a share of its length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +107,47 @@ def group_windows(starts: Sequence[int]) -> tuple[tuple[int, ...], ...]:
     for start in starts:
         passages.setdefault(start // (PASSAGE_S * RATE), []).append(start)
     return tuple(tuple(passage) for passage in passages.values())
+
+
+def pick_passages(text: str, *, characters: int, most: int) -> tuple[tuple[tuple[int, int], ...], int]:
+    """Spans of the passages of a text, and how many passages there would be without the bound `most`.
+
+    Together the passages hold all of the text but the white space between them. Each has at most `characters`
+    characters and ends where a sentence ends, else where a word ends, as near as may be to what makes all of them
+    equally long; only a word that is longer than that is cut. Beyond `most`, evenly chosen ones are kept, the first
+    and the last among them. A text of white space alone has none.
+    """
+    spans: list[tuple[int, int]] = []
+    start, stop = _solid(text, 0), len(text.rstrip())
+    while start < stop:
+        rest = stop - start
+        end = stop if rest <= characters else _passage_end(text, start, rest / math.ceil(rest / characters), characters)
+        spans.append((start, start + len(text[start:end].rstrip())))
+        start = _solid(text, end)
+    if len(spans) <= most:
+        return tuple(spans), len(spans)
+    if most == 1:
+        return (spans[0],), len(spans)
+    kept = [spans[round(number * (len(spans) - 1) / (most - 1))] for number in range(most)]
+    return tuple(kept), len(spans)
+
+
+def _passage_end(text: str, start: int, aim: float, characters: int) -> int:
+    """Where a passage ends that should be `aim` long and is at most `characters`."""
+    first, last = start + math.ceil(aim * _EVEN), start + characters
+    for ends in (_SENTENCE_END, _WORD_END):
+        # One character more is looked at, because what follows an end tells that it is one.
+        found = [match.end() for match in ends.finditer(text, first, min(last + 1, len(text))) if match.end() <= last]
+        if found:
+            return min(found, key=lambda end: abs(end - start - aim))
+    return last
+
+
+def _solid(text: str, start: int) -> int:
+    """The first place from `start` on that is no white space."""
+    while start < len(text) and text[start].isspace():
+        start += 1
+    return start
 
 
 def _pick(index: FrameIndex, middle: float, reach: float) -> int:

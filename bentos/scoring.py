@@ -11,13 +11,19 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bentos.contract import Verdict
+
 AUDIO_TOP_SHARE: Final = 0.25
 """Share of an audio clip's windows, the most suspicious ones, that its score is made of."""
+TEXT_TOP_SHARE: Final = 0.25
+"""Share of a text's passages, the most suspicious ones, that its score is made of."""
 FRAMES_TOP_SHARE: Final = 0.5
 """Share of a track's frames, the most suspicious ones, that its score is made of where an image model scored them."""
 
 STRETCHES_TOP_SHARE: Final = 0.1
 """Share of a long video's stretches, the most suspicious ones, that its score is made of."""
+
+_VOTES: Final = {Verdict.REAL: 0.0, Verdict.UNCERTAIN: 0.5, Verdict.FAKE: 1.0}
 
 _LOGIT_BOUND: Final = 1e-6
 """Scores closer than this to 0 or 1 count as this close, so that one certain window cannot outweigh all others."""
@@ -84,6 +90,18 @@ def score_audio(window_scores: Sequence[float]) -> float:
     return _mean_of_top(window_scores, AUDIO_TOP_SHARE)
 
 
+def score_text(passage_scores: Sequence[float]) -> float:
+    """Return the score of a text: as `score_audio`, of its most suspicious quarter of passages, for the same reasons.
+
+    Texts are written partly by machines as speech is spliced (Wang et al., 2023, "SeqXGPT: Sentence-Level AI-Generated
+    Text Detection"), and a single passage of hundreds that scores highest is more often an outlier.
+
+    Args:
+        passage_scores: p_fake of each passage, at least one.
+    """
+    return _mean_of_top(passage_scores, TEXT_TOP_SHARE)
+
+
 def _mean_of_top(scores: Sequence[float], share: float) -> float:
     """Return the mean, in log-odds, of the highest `share` of the scores."""
     top = np.sort(np.asarray(scores, dtype=np.float64))[-math.ceil(len(scores) * share) :]
@@ -117,3 +135,24 @@ def stack_tracks(
         sequences[row, : len(indices)] = features[list(indices)]
         mask[row, : len(indices)] = 1
     return sequences, mask
+
+
+def vote(verdict: Verdict) -> float:
+    """Return what a verdict counts in a vote: 1 for FAKE, 0 for REAL, a half where it is uncertain."""
+    return _VOTES[verdict]
+
+
+def fuse(scores: Sequence[float], weights: Sequence[float]) -> float:
+    """Return the score of an ensemble: the weighted mean of its members' scores, a linear opinion pool.
+
+    Unlike the windows of one model, models differ in how sure they are of themselves where they know nothing, and with
+    log-odds or products a single one that is close to 0 or 1 would overrule all others. Of the rules for combining
+    classifiers the sum is the most resilient to such errors (Kittler et al., 1998, "On Combining Classifiers"); the
+    weighted one is that of Stone (1961, "The Opinion Pool"). With votes for scores it is the share of the votes.
+
+    Args:
+        scores: p_fake, or the vote, of each member that answered, at least one.
+        weights: What each of them counts, above 0.
+    """
+    pooled = math.fsum(score * weight for score, weight in zip(scores, weights, strict=True)) / math.fsum(weights)
+    return min(max(pooled, min(scores)), max(scores))

@@ -1,6 +1,7 @@
 """Inference over gRPC: the only module that speaks to Triton. Every call has a deadline and names a version."""
 
 import itertools
+import struct
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
@@ -40,8 +41,16 @@ _CHANNEL_OPTIONS: Final = (
 _messages: Final[Any] = service_pb2
 _config: Final[Any] = model_config_pb2
 
-_TYPES: Final[Mapping[str, np.dtype[Any]]] = {"UINT8": np.dtype(np.uint8), "FP32": np.dtype(np.float32)}
+_TYPES: Final[Mapping[str, np.dtype[Any]]] = {
+    "UINT8": np.dtype(np.uint8),
+    "INT32": np.dtype(np.int32),
+    "FP32": np.dtype(np.float32),
+    # Triton calls it STRING in configurations and BYTES on the wire; here it is an array of `bytes`.
+    "BYTES": np.dtype(np.object_),
+}
 _NAMES: Final[Mapping[np.dtype[Any], str]] = {dtype: name for name, dtype in _TYPES.items()}
+
+_LENGTH: Final = struct.Struct("<I")
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -82,7 +91,7 @@ class TritonClient(InferenceClient):
         request = _messages.ModelInferRequest(model_name=model, model_version=str(version), id=request_id)
         for name, tensor in batch.items():
             request.inputs.add(name=name, datatype=_NAMES[tensor.dtype], shape=tensor.shape)
-            request.raw_input_contents.append(tensor.tobytes())
+            request.raw_input_contents.append(_to_wire(tensor))
         try:
             answer: Any = await self._stub.ModelInfer(request, timeout=deadline.remaining_s())
         except grpc.aio.AioRpcError as error:
@@ -107,6 +116,13 @@ class TritonClient(InferenceClient):
         return InferenceUnavailableError()
 
 
+def _to_wire(tensor: Tensor) -> bytes:
+    """The content of a tensor; each string is preceded by its length."""
+    if tensor.dtype != np.object_:
+        return tensor.tobytes()
+    return b"".join(_LENGTH.pack(len(value)) + value for value in tensor.flat)
+
+
 def read_signature(config: Any) -> Signature:
     """Read a version's signature from Triton's `ModelConfig` message.
 
@@ -127,7 +143,7 @@ def read_signature(config: Any) -> Signature:
 def _read_specs(model: str, tensors: Any) -> Mapping[str, TensorSpec]:
     specs: dict[str, TensorSpec] = {}
     for tensor in tensors:
-        datatype = _config.DataType.Name(tensor.data_type).removeprefix("TYPE_")
+        datatype = _config.DataType.Name(tensor.data_type).removeprefix("TYPE_").replace("STRING", "BYTES")
         if datatype not in _TYPES:
             raise BrokenModelError(f"The model {model} uses {datatype} for {tensor.name}, which no contract does.")
         specs[tensor.name] = TensorSpec(name=tensor.name, dtype=_TYPES[datatype], shape=tuple(tensor.dims))

@@ -32,12 +32,16 @@ def unite_reasons(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What one model found in a medium: its score, what was measured, what explains it, and what has no score."""
+    """What one model found in a medium: its score, what was measured, what explains it, and what has no score.
+
+    `undecided`: there is too little of the medium for a verdict, whatever the score is.
+    """
 
     p_fake: float
     evidence: Evidence
     reasons: tuple[Reason, ...]
     unscored: tuple[Reason, ...] = ()
+    undecided: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +50,13 @@ class Heard:
 
     card: Card
     finding: Finding
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict by the version's own thresholds. Raises `BrokenModelError` where its card has none."""
+        if self.card.thresholds is None:
+            raise BrokenModelError(f"The card of {self.card.model} has no thresholds.")
+        return Verdict.UNCERTAIN if self.finding.undecided else decide(self.finding.p_fake, self.card.thresholds)
 
 
 def conclude(*, modality: Modality, card: Card, finding: Finding, timings: Timings) -> Detection:
@@ -60,7 +71,7 @@ def conclude(*, modality: Modality, card: Card, finding: Finding, timings: Timin
         raise BrokenModelError(f"The card of {card.model} has no thresholds.")
     return Detection(
         modality=modality,
-        verdict=decide(finding.p_fake, card.thresholds),
+        verdict=Verdict.UNCERTAIN if finding.undecided else decide(finding.p_fake, card.thresholds),
         p_fake=finding.p_fake,
         confidence=confidence(finding.p_fake),
         reasons=unite_reasons(finding.reasons),

@@ -1,6 +1,7 @@
 """What a Bento says of a medium: the verdict, what was measured, and which version of which model gave it."""
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -12,6 +13,10 @@ class Modality(StrEnum):
     VIDEO = "video"
     AUDIO = "audio"
     TEXT = "text"
+
+
+LONG_MODALITIES: Final = frozenset({Modality.VIDEO, Modality.AUDIO})
+"""Media that last: those of jobs have limits of their own. A picture or a text has the same everywhere."""
 
 
 class Verdict(StrEnum):
@@ -130,7 +135,36 @@ class AudioEvidence(Wire, frozen=True, tag_field="modality", tag="audio"):
     windows: tuple[WindowScore, ...]
 
 
-Evidence = ImageEvidence | VideoEvidence | AudioEvidence
+class TokenScore(Wire, frozen=True):
+    """Score of one token of a text: a word or a piece of one. `start` and `end` as in `PassageScore`."""
+
+    start: int
+    end: int
+    p_fake: float
+
+
+class PassageScore(Wire, frozen=True, omit_defaults=True):
+    """Score of one passage of a text, from character `start` up to and without `end`, in code points of the text.
+
+    `tokens` are there where the model scores them, and only in the most suspicious passages.
+    """
+
+    start: int
+    end: int
+    p_fake: float
+    tokens: tuple[TokenScore, ...] = ()
+
+
+class TextEvidence(Wire, frozen=True, tag_field="modality", tag="text"):
+    """What was measured in a text: its characters (code points) and words, and how its bytes were encoded."""
+
+    characters: int
+    words: int
+    encoding: str
+    passages: tuple[PassageScore, ...]
+
+
+Evidence = ImageEvidence | VideoEvidence | AudioEvidence | TextEvidence
 
 
 class Timings(Wire, frozen=True):

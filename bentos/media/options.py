@@ -75,6 +75,14 @@ class AudioOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TextOptions:
+    """What to make of a text: passages of at most `characters` characters, and at most `most_passages` of them."""
+
+    characters: int
+    most_passages: int = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PassageOptions:
     """Which windows to cut out of one passage of a sound.
 

@@ -122,3 +122,21 @@ class PreparedPassage:
     packets: int
     damaged: int
     decode_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedText:
+    """A decoded text: `passages` of it, at least one, and their `spans` in characters, which are code points.
+
+    `characters` and `words` count the whole text. `too_short`: there is too little of it for a verdict.
+    """
+
+    passages: tuple[str, ...]
+    spans: tuple[tuple[int, int], ...]
+    characters: int
+    words: int
+    encoding: str
+    too_short: bool
+    reasons: tuple[Reason, ...]
+    unscored: tuple[Reason, ...]
+    decode_ms: float

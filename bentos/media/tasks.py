@@ -6,11 +6,12 @@ They are named, not imported, so that the service's own process never loads a de
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from bentos.media.options import AudioOptions, ImageOptions, PassageOptions, StretchOptions, VideoOptions
+from bentos.media.options import AudioOptions, ImageOptions, PassageOptions, StretchOptions, TextOptions, VideoOptions
 from bentos.media.prepared import (
     PreparedAudio,
     PreparedImage,
     PreparedPassage,
+    PreparedText,
     PreparedVideo,
     SoundLength,
     VideoLength,
@@ -33,6 +34,7 @@ class MediaTask(Generic[Options, Result]):
 PREPARE_IMAGE: Final = MediaTask("bentos.media.image", "prepare_image", ImageOptions, PreparedImage)
 PREPARE_VIDEO: Final = MediaTask("bentos.media.video", "prepare_video", VideoOptions, PreparedVideo)
 PREPARE_AUDIO: Final = MediaTask("bentos.media.audio", "prepare_audio", AudioOptions, PreparedAudio)
+PREPARE_TEXT: Final = MediaTask("bentos.media.text", "prepare_text", TextOptions, PreparedText)
 MEASURE_VIDEO: Final = MediaTask("bentos.media.video", "measure_video", VideoOptions, VideoLength)
 PREPARE_STRETCH: Final = MediaTask("bentos.media.video", "prepare_stretch", StretchOptions, PreparedVideo)
 MEASURE_AUDIO: Final = MediaTask("bentos.media.passages", "measure_audio", AudioOptions, SoundLength)

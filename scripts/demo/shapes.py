@@ -15,3 +15,7 @@ FRAMES: Final = 16
 SAMPLE_RATE: Final = 16_000
 WINDOW: Final = 32_000
 """Samples of one audio window, two seconds."""
+TOKENS: Final = 128
+"""Tokens that the text model sees at once, the marks of beginning and end among them."""
+CHARACTERS: Final = 500
+"""Characters of one passage of a text: seldom more than `TOKENS` tokens."""

@@ -14,10 +14,13 @@ from tritonclient.grpc import model_config_pb2 as pb
 from bentos.contract import Modality
 
 BACKEND: Final = "onnxruntime"
+PYTHON_BACKEND: Final = "python"
+"""Triton's own, for models whose versions bring the `model.py` that runs them."""
 
+_AND_OURS: Final = " and with the Python-based backend of the same name that the embedded stack uses"
 _TEMPLATE: Final = """\
-# Triton's description of {name}; ../README.md says what each part is for. This file works with NVIDIA's onnxruntime
-# backend and with the Python-based backend of the same name that the embedded stack uses.
+# Triton's description of {name}; ../README.md says what each part is for. This file works with NVIDIA's {backend}
+# backend{and_ours}.
 name: {name_text}
 backend: "{backend}"
 max_batch_size: {maximum}
@@ -76,6 +79,7 @@ class TritonModel:
     batching: Batching
     versions: Sequence[int] = (1,)
     parameters: Mapping[str, str] = field(default_factory=dict)
+    backend: str = BACKEND
 
 
 def render(model: TritonModel) -> bytes:
@@ -89,7 +93,8 @@ def render(model: TritonModel) -> bytes:
     text = _TEMPLATE.format(
         name=model.name,
         name_text=_quoted(model.name),
-        backend=BACKEND,
+        backend=model.backend,
+        and_ours=_AND_OURS if model.backend == BACKEND else "",
         maximum=batching.maximum,
         inputs="\n".join(f"input {_tensor(tensor)}" for tensor in model.inputs),
         outputs="\n".join(f"output {_tensor(tensor)}" for tensor in model.outputs),
@@ -98,8 +103,9 @@ def render(model: TritonModel) -> bytes:
         delay_us=batching.delay_us,
         timeout_us=batching.timeout_us,
         queue=batching.queue,
-        # The first batch of a size is the slow one, so the smallest and the largest run before the model is ready.
-        warmups="\n".join(_warmup(model.inputs, size) for size in (1, batching.maximum)),
+        # The first batch of a size is the slow one, so the smallest and the largest run before the model is ready. A
+        # model of texts scores one of its own when it is loaded; Triton would send it empty ones.
+        warmups="\n".join(_warmup(model.inputs, size) for size in (1, batching.maximum) if not _takes_text(model)),
         parameters="\n".join(
             f"parameters {{ key: {_quoted(key)} value {{ string_value: {_quoted(value)} }} }}"
             for key, value in {**about, **model.parameters}.items()
@@ -112,6 +118,10 @@ def render(model: TritonModel) -> bytes:
 def parse(text: bytes) -> pb.ModelConfig:
     """Read `config.pbtxt`. Raises `google.protobuf.text_format.ParseError` where it is not one."""
     return text_format.Parse(text.decode(), pb.ModelConfig())
+
+
+def _takes_text(model: TritonModel) -> bool:
+    return any(tensor.dtype == "STRING" for tensor in model.inputs)
 
 
 def _quoted(text: str) -> str:

@@ -1,0 +1,1 @@
+"""Models of text: what runs inside Triton beside their weights, and how they come into the repository."""
