@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import typer
@@ -51,6 +51,19 @@ def import_command(
     margin: Annotated[
         float, typer.Option(min=0.0, max=2.0, help="What is added round a face on each side, as a share of it.")
     ] = 0.3,
+    scale: Annotated[
+        str | None,
+        typer.Option(help="What was done to pixels before a Keras or ONNX file: raw, 1/255, -1..1, imagenet or caffe."),
+    ] = None,
+    output: Annotated[
+        Literal["logits", "probabilities"] | None, typer.Option(help="What a file's last layer gives, where unclear.")
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option(min=2, max=64, help="Frames of a video head that takes any number of them.")
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="The layer of a frame encoder whose values its head takes, where unclear.")
+    ] = None,
     revision: Annotated[str | None, typer.Option(help="Commit, tag or branch of a repository on the hub.")] = None,
     samples: Annotated[
         Path | None,
@@ -86,6 +99,10 @@ def import_command(
             samples=samples,
             margin=margin,
             revision=revision,
+            scale=scale,
+            output=output,
+            frames=frames,
+            layer=layer,
             tell=_clock(started),
         )
         here = repository()

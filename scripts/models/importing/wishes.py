@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from bentos.cards import Precision
 from bentos.contract import Modality
@@ -21,6 +22,9 @@ class Wishes:
     side of the square crop in pixels. `samples` is a folder of real media for the check against the original.
     `trust_pickle` allows checkpoints that only Python's pickle can read. `margin` is what is added round a face on
     every side, as a share of its longer side. `tell` is called with a line for a person whenever a step begins.
+
+    Of Keras and ONNX files: `scale` names what was done to pixels before the model (see `scales`), `output` says what
+    the last layer gives, `frames` is the length of a sequence, and `layer` the one whose values a video head takes.
     """
 
     name: str
@@ -35,4 +39,8 @@ class Wishes:
     samples: Path | None = None
     margin: float = 0.3
     revision: str | None = None
+    scale: str | None = None
+    output: Literal["logits", "probabilities"] | None = None
+    frames: int | None = None
+    layer: str | None = None
     tell: Callable[[str], None] = _nothing
