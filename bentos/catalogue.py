@@ -1,20 +1,16 @@
 """What a Bento serves: the traffic table, the cards and Triton's own signatures, brought together and cross-checked."""
 
-import asyncio
+import contextlib
 from dataclasses import dataclass
-from typing import Final
 
-import msgspec
-
-from bentos.cards import Card, CropInput, FeatureInput, Route, TextInput, WaveformInput
-from bentos.contract import Modality, ModelInfo, ModelList, VersionInfo
+from bentos.cards import Card, CropInput, Ensemble, FeatureInput, TextInput, WaveformInput
+from bentos.contract import Modality
 from bentos.deadline import Deadline
-from bentos.errors import BrokenModelError, UnknownModelError
+from bentos.ensembles import suits
+from bentos.errors import BrokenModelError, UnavailableError, UnknownModelError
 from bentos.inference import InferenceClient, Signature, TensorSpec
 from bentos.repository import ModelRepository
 from bentos.routing import Choice, choose_version
-
-BY_FRAMES: Final = "A model of pictures: it judges a video by its frames, one by one."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +34,12 @@ class Catalogue:
 
     @property
     def named(self) -> frozenset[tuple[str, int]]:
-        """Every version that the traffic table names, of whatever modality; none while no table could be read."""
+        """Every version and ensemble that the traffic table names, of any modality; none while there is no table."""
         if not self._repository.known:
             return frozenset()
         table = self._repository.table
-        return frozenset((name, version) for name, route in table.models.items() for version in route.versions)
+        models = {(name, version) for name, route in table.models.items() for version in route.versions}
+        return frozenset(models | {(name, ensemble.version) for name, ensemble in table.ensembles.items()})
 
     def name_of(self, model: str | None) -> str:
         """Return the name of the model that is asked for, that of the default where none is named.
@@ -55,6 +52,20 @@ class Catalogue:
         if name is None:
             raise UnknownModelError
         return name
+
+    def ensemble(self, name: str) -> Ensemble | None:
+        """Return the ensemble of that name, if it judges this kind of medium.
+
+        Raises:
+            InferenceUnavailableError: The repository could not be read so far.
+        """
+        ensemble = self._repository.table.ensembles.get(name)
+        return ensemble if ensemble is not None and ensemble.modality is self._modality else None
+
+    def has_shadow(self, model: str, version: int) -> bool:
+        """Whether this version is the shadow of its model right now."""
+        route = self._repository.table.models.get(model)
+        return route is not None and route.shadow == version
 
     def route(self, model: str, key: str) -> Choice:
         """Return which versions of `model` a call with this routing key is for, as the table says at this moment.
@@ -78,12 +89,14 @@ class Catalogue:
             DeadlineExceededError: They did not answer in time.
         """
         card = await self._repository.card(model, version)
-        if not self._judges(card):
+        if not suits(self._modality, card):
             raise UnknownModelError
         return await self._check(card, deadline)
 
     async def choose(self, model: str | None, key: str, deadline: Deadline) -> Served:
         """Return the version of `model` (None: the default) that answers the call with this routing key.
+
+        Of an ensemble it is that of its first member which can be asked.
 
         Raises:
             UnknownModelError: No model of that name judges this kind of medium.
@@ -92,51 +105,14 @@ class Catalogue:
             DeadlineExceededError: They did not answer in time.
         """
         name = self.name_of(model)
-        return await self.served(name, self.route(name, key).version, deadline)
-
-    async def list_models(self, deadline: Deadline) -> ModelList:
-        """Return every model of this modality with its stable version, the default one first.
-
-        Raises:
-            BrokenModelError: A card cannot be read.
-            InferenceUnavailableError: The repository or Triton is away.
-            DeadlineExceededError: They did not answer in time.
-        """
-        table = self._repository.table
-        default = table.defaults.get(self._modality)
-        models = await asyncio.gather(
-            *(self._describe(name, route, default, deadline) for name, route in table.models.items())
-        )
-        return ModelList(models=tuple(sorted((m for m in models if m), key=lambda m: (not m.default, m.name))))
-
-    async def _describe(self, name: str, route: Route, default: str | None, deadline: Deadline) -> ModelInfo | None:
-        card = await self._repository.card(name, route.stable)
-        if not self._judges(card) or card.thresholds is None:
-            return None
-        by_frames = card.modality is not self._modality
-        signature = await self._inference.signature(name, route.stable, deadline)
-        return ModelInfo(
-            name=name,
-            title=signature.title,
-            description=f"{signature.description} {BY_FRAMES}" if by_frames else signature.description,
-            modality=self._modality,
-            default=name == default,
-            stable=VersionInfo(
-                version=card.version,
-                digest=card.digest,
-                thresholds=card.thresholds,
-                metrics={} if card.metrics is None else msgspec.to_builtins(card.metrics),
-                demo=card.demo,
-            ),
-        )
-
-    def _judges(self, card: Card) -> bool:
-        """Whether the card is that of a model which gives verdicts here; an encoder gives none.
-
-        A video can also be judged by a model of pictures, frame by frame.
-        """
-        by_frames = self._modality is Modality.VIDEO and card.modality is Modality.IMAGE
-        return (by_frames or card.modality is self._modality) and card.thresholds is not None
+        ensemble = self.ensemble(name)
+        if ensemble is None:
+            return await self.served(name, self.route(name, key).version, deadline)
+        *others, last = (member.model for member in ensemble.members)
+        for member in others:
+            with contextlib.suppress(UnavailableError, UnknownModelError):
+                return await self.served(member, self.route(member, key).version, deadline)
+        return await self.served(last, self.route(last, key).version, deadline)
 
     async def _check(self, card: Card, deadline: Deadline) -> Served:
         signature = await self._inference.signature(card.model, card.version, deadline)

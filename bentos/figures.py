@@ -13,7 +13,7 @@ from typing import Final
 
 from bentos.contract import LATENCY_BOUNDS_S, SCORE_BINS, Figures, Part, ShadowFigures, VersionFigures
 from bentos.errors import BrokenModelError, DeadlineExceededError, DetectionError, InferenceUnavailableError
-from bentos.http.calls import Laps
+from bentos.laps import Laps
 
 TO_BLAME: Final = (BrokenModelError, InferenceUnavailableError)
 """Errors of a call that the version or the inference server is to blame for, and not the medium or the caller."""
@@ -30,6 +30,13 @@ class ShadowCounts:
     difference: float = 0.0
     dropped: int = 0
     failed: int = 0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a call: its score in [0, 1]."""
+
+    p_fake: float = 0.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,6 +60,18 @@ class Tally:
         self.latency[bisect_left(LATENCY_BOUNDS_S, inference_s)] += 1
         self.latency_sum_s += inference_s
         self.scores[min(int(p_fake * SCORE_BINS), SCORE_BINS - 1)] += 1
+
+    @contextmanager
+    def counting(self, laps: Laps) -> Generator["Outcome"]:
+        """Count a block that gives a score: it sets `p_fake` of what it gets, or raises, and is in flight meanwhile."""
+        outcome = Outcome()
+        with self.holding():
+            try:
+                yield outcome
+            except Exception as error:
+                self.fail(error, laps)
+                raise
+            self.answer(outcome.p_fake, laps.inference_ms / 1000)
 
     def fail(self, error: Exception, laps: Laps) -> None:
         """Count a call that ended with this error, if the version or the inference server is to blame for it.

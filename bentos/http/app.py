@@ -1,17 +1,27 @@
-"""The HTTP surface of a Bento beside BentoML's own paths: `POST /detect`, `GET /models`, `GET /metrics`.
+"""The HTTP surface of a Bento beside BentoML's own paths: `POST /detect`, `GET /models…`, `GET /metrics`.
 
 It is a plain ASGI application, because BentoML's own endpoints write uploads to temporary files and fetch URLs that
 they find in bodies, and because everything here happens once per request.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Final, Protocol
 
 import structlog
 from starlette.types import Receive, Scope, Send
 
-from bentos.contract import DETECT_PATH, FIGURES_PATH, MODELS_PATH, Detection, Figures, Modality, ModelList
+from bentos.contract import (
+    DETECT_PATH,
+    FIGURES_PATH,
+    MODELS_PATH,
+    Detection,
+    Figures,
+    Modality,
+    ModelDetails,
+    ModelList,
+)
 from bentos.deadline import Deadline
 from bentos.errors import DetectionError, OverloadedError, RequestError
 from bentos.http.calls import Call, ClientGoneError, Headers, open_call
@@ -38,6 +48,10 @@ class Detecting(Protocol):
 
     async def list_models(self, deadline: Deadline) -> ModelList:
         """Say what is served."""
+        ...
+
+    async def describe_model(self, name: str, deadline: Deadline) -> ModelDetails:
+        """Say everything of one model."""
         ...
 
     def figures(self) -> Figures:
@@ -103,9 +117,14 @@ class DetectionApp:
 
     def _handler(self, scope: Scope) -> Handler:
         """Return what answers this path and method. Raises `NotFoundError` or `MethodNotAllowedError`."""
-        if scope["path"] not in self._handlers:
-            raise NotFoundError
-        method, handler = self._handlers[scope["path"]]
+        path: str = scope["path"]
+        if path not in self._handlers:
+            if not path.startswith(f"{MODELS_PATH}/"):
+                raise NotFoundError
+            name = path.removeprefix(f"{MODELS_PATH}/")
+            method, handler = "GET", partial(self._model, name)
+        else:
+            method, handler = self._handlers[path]
         if scope["method"] != method:
             raise MethodNotAllowedError
         return handler
@@ -151,6 +170,10 @@ class DetectionApp:
         await send_json(
             send, await self._detector.list_models(Deadline.after(_MODELS_DEADLINE_S)), request_id=request_id
         )
+
+    async def _model(self, name: str, _headers: Headers, request_id: str, _receive: Receive, send: Send) -> None:
+        told = await self._detector.describe_model(name, Deadline.after(_MODELS_DEADLINE_S))
+        await send_json(send, told, request_id=request_id)
 
     async def _figures(self, _headers: Headers, request_id: str, _receive: Receive, send: Send) -> None:
         await send_json(send, self._detector.figures(), request_id=request_id)

@@ -2,10 +2,9 @@
 
 import asyncio
 import re
-import time
 import uuid
-from collections.abc import AsyncGenerator, Generator, Hashable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Hashable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final, Self
@@ -32,6 +31,7 @@ from bentos.errors import (
     OverloadedError,
 )
 from bentos.http.spool import open_nameless, open_reference, path_of
+from bentos.laps import Laps
 from bentos.progress import Course
 from bentos.settings import BentoSettings
 
@@ -50,39 +50,6 @@ class ClientGoneError(Exception):
 
 
 @dataclass(slots=True)
-class Laps:
-    """Milliseconds that the steps of one call took so far; the steps write here as they end."""
-
-    queue_ms: float = 0.0
-    decode_ms: float = 0.0
-    faces_ms: float = 0.0
-    inference_ms: float = 0.0
-    late_inference: bool = False
-    """Whether the deadline passed while the inference server was asked."""
-
-    @contextmanager
-    def inferring(self) -> Generator[None]:
-        """Time a block that asks the inference server; raises as it does."""
-        started = time.monotonic()
-        try:
-            yield
-        except DeadlineExceededError:
-            self.late_inference = True
-            raise
-        finally:
-            self.inference_ms += (time.monotonic() - started) * 1000
-
-    @contextmanager
-    def checking(self) -> Generator[None]:
-        """Note whether the server was too late in a block that asks what it serves; raises as the block does."""
-        try:
-            yield
-        except DeadlineExceededError:
-            self.late_inference = True
-            raise
-
-
-@dataclass(slots=True)
 class Thumbnail:
     """Whether the caller wants a small picture of the medium; who decodes it puts the bytes of a JPEG here."""
 
@@ -95,7 +62,8 @@ class Call:
     """A request for a verdict: the medium, the model asked for (None: the default), and until when.
 
     `caller` stands for whoever asks and decides on which side of a canary's share the call falls. `long`: the medium
-    may be as long as that of a job. `prepared` are the decodings that models of this call share.
+    may be as long as that of a job. `prepared` are the decodings that models of this call share; where it is `sealed`,
+    nothing else of the medium is decoded any more.
     """
 
     medium: Medium
@@ -108,6 +76,7 @@ class Call:
     long: bool = False
     course: Course = field(default_factory=Course)
     prepared: dict[Hashable, asyncio.Future[Any]] = field(default_factory=dict[Hashable, asyncio.Future[Any]])
+    sealed: bool = False
 
     def timings(self) -> Timings:
         """Return how long the steps took, and the call until now."""

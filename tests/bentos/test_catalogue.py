@@ -157,19 +157,8 @@ async def test_a_head_without_the_encoder_it_was_trained_on_is_refused(broken):
         await choose(await catalogue(Modality.VIDEO, cards=[broken]))
 
 
-async def test_models_are_listed_without_encoders_and_other_kinds():
-    listed = (await (await catalogue(Modality.VIDEO)).list_models(Deadline.after(5))).models
-    assert [(model.name, model.default) for model in listed] == [("video_lstm", True), ("image_cnn", False)]
-    assert {model.modality for model in listed} == {Modality.VIDEO}
-    listed = (await (await catalogue(Modality.IMAGE)).list_models(Deadline.after(5))).models
-    assert [model.name for model in listed] == ["image_cnn"]
-    assert (listed[0].title, listed[0].stable.metrics["auc"]) == ("Faces", 1)
-
-
-async def test_without_triton_nothing_is_chosen_or_listed():
+async def test_without_triton_nothing_is_chosen():
     away = await catalogue(Modality.IMAGE)
     away._inference.failure = InferenceUnavailableError()
     with pytest.raises(InferenceUnavailableError):
         await choose(away)
-    with pytest.raises(InferenceUnavailableError):
-        await away.list_models(Deadline.after(5))

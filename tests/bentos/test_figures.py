@@ -10,7 +10,7 @@ from bentos.errors import (
     UnreadableMediaError,
 )
 from bentos.figures import Book
-from bentos.http.calls import Laps
+from bentos.laps import Laps
 from bentos.metrics import DetectionMetrics
 
 
