@@ -74,11 +74,15 @@ class Stand:
 
     def memory(self) -> int:
         """Proportional set size in bytes of Triton with the processes of its models."""
+        return sum(pss(process.pid) for process in self.processes())
+
+    def processes(self) -> list[psutil.Process]:
+        """Triton and the processes of its models. Raises `ModelsError` where it has ended."""
         try:
-            family = [psutil.Process(self.pid), *psutil.Process(self.pid).children(recursive=True)]
+            server = psutil.Process(self.pid)
+            return [server, *server.children(recursive=True)]
         except psutil.NoSuchProcess as error:
             raise ModelsError("The second Triton has ended.") from error
-        return sum(pss(process.pid) for process in family)
 
 
 @contextlib.contextmanager

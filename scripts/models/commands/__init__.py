@@ -11,6 +11,7 @@ COMMANDS: Final[Commands] = {
     "list": ("scripts.models.commands.reading", "list_models"),
     "show": ("scripts.models.commands.reading", "show"),
     "history": ("scripts.models.commands.reading", "history"),
+    "validate": ("scripts.models.commands.proving", "validate"),
 }
 
 models = typer.Typer(
