@@ -6,6 +6,7 @@ from typing import Final
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from bentos.contract import Box, Reason
 from bentos.faces import Face
@@ -19,6 +20,14 @@ FILTERS: Final[dict[ResizeFilter, int]] = {
     "bicubic": cv2.INTER_CUBIC,
     "area": cv2.INTER_AREA,
     "lanczos": cv2.INTER_LANCZOS4,
+}
+PILLOW_FILTERS: Final[dict[ResizeFilter, Image.Resampling]] = {
+    "pillow_nearest": Image.Resampling.NEAREST,
+    "pillow_box": Image.Resampling.BOX,
+    "pillow_bilinear": Image.Resampling.BILINEAR,
+    "pillow_hamming": Image.Resampling.HAMMING,
+    "pillow_bicubic": Image.Resampling.BICUBIC,
+    "pillow_lanczos": Image.Resampling.LANCZOS,
 }
 ENLARGED: Final = 2.0
 """A crop that had to be enlarged by more than this holds too little detail; the answer then says so."""
@@ -45,7 +54,11 @@ def cut(picture: Pixels, boxes: Sequence[Box], shape: CropShape) -> Pixels:
     crops = np.empty((len(boxes), shape.height, shape.width, 3), np.uint8)
     for crop, box in zip(crops, boxes, strict=True):
         region = _region(picture, box)
-        cv2.resize(region, (shape.width, shape.height), dst=crop, interpolation=FILTERS[shape.resize_filter])
+        size = (shape.width, shape.height)
+        if shape.resize_filter in FILTERS:
+            cv2.resize(region, size, dst=crop, interpolation=FILTERS[shape.resize_filter])
+        else:
+            crop[...] = np.asarray(Image.fromarray(region).resize(size, PILLOW_FILTERS[shape.resize_filter]))
     return crops
 
 

@@ -8,7 +8,24 @@ from numpy.typing import NDArray
 
 from bentos.contract import Box, Reason
 
-ResizeFilter = Literal["nearest", "bilinear", "bicubic", "area", "lanczos"]
+ResizeFilter = Literal[
+    "nearest",
+    "bilinear",
+    "bicubic",
+    "area",
+    "lanczos",
+    "pillow_nearest",
+    "pillow_box",
+    "pillow_bilinear",
+    "pillow_hamming",
+    "pillow_bicubic",
+    "pillow_lanczos",
+]
+"""Filters of OpenCV, and those of Pillow, which most published models were trained with.
+
+Pillow's take in all pixels when they make a picture smaller; OpenCV's "bilinear", "bicubic" and "lanczos" do not, so
+the same name gives other pixels.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

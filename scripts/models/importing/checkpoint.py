@@ -38,6 +38,8 @@ def load_classifier(auto_class: Any, source: Source, wishes: Wishes, **options: 
     """
     folder = source.path
     pickled = _look_at_weights(folder, wishes)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     wishes.tell(f"loading {source.architecture}")
     try:
         model, report = auto_class.from_pretrained(

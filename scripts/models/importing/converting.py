@@ -1,0 +1,56 @@
+"""From a torch module to a graph, with the exporter's own words turned into a sentence where it gives up."""
+
+import contextlib
+import logging
+from collections.abc import Generator
+
+import onnx
+import torch
+from onnx import ModelProto
+
+from scripts.models.errors import RefusedError
+from scripts.models.export import export_torch
+
+
+def convert(module: torch.nn.Module, example: torch.Tensor, *, name: str, output: str) -> ModelProto:
+    """Export a module as `export_torch` does.
+
+    Raises:
+        RefusedError: It cannot run on such an input, or does something that ONNX has no operators for.
+    """
+    try:
+        with torch.inference_mode():
+            module(example)
+    except (RuntimeError, ValueError) as error:
+        raise RefusedError(
+            f"The model cannot take an input of {list(example.shape[1:])}: {_line(error)} "
+            "Leave --input-size out, or mend the processor's configuration so that it fits the model's."
+        ) from error
+    try:
+        with _quiet():
+            return export_torch(module, example, name=name, output=output)
+    except (torch.onnx.OnnxExporterError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        cause = error.__cause__ or error
+        raise RefusedError(
+            f"The model does something that cannot be converted to ONNX ({_line(cause)}). Export it to an .onnx file "
+            "in your own way and bring that."
+        ) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Generator[None]:
+    """Keep the exporter's notes on parts that are not installed, and on its own attempts, off the terminal."""
+    loggers = [logging.getLogger("torch.onnx"), logging.getLogger("torch.export")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].rstrip(".:") + "."
