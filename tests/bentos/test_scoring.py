@@ -3,7 +3,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bentos.scoring import score_audio, score_frames, score_image, score_stretches, score_video, stack_tracks
+from bentos.contract import Verdict
+from bentos.scoring import (
+    fuse,
+    score_audio,
+    score_frames,
+    score_image,
+    score_stretches,
+    score_video,
+    stack_tracks,
+    vote,
+)
 
 scores = st.lists(st.floats(0, 1, width=32), min_size=1, max_size=60)
 
@@ -80,3 +90,41 @@ def test_a_track_the_head_cannot_take_is_refused(track_of_crops):
 def test_a_scene_of_a_tenth_decides_about_a_long_video_and_one_outlier_does_not() -> None:
     assert score_stretches([0.1] * 216 + [0.9] * 24) == pytest.approx(0.9)
     assert score_stretches([0.1] * 239 + [0.99]) < 0.2
+
+
+pools = st.lists(st.tuples(st.floats(0, 1), st.floats(0.01, 100)), min_size=1, max_size=16)
+
+
+@given(pool=pools)
+def test_a_pool_stays_between_its_lowest_and_its_highest_score(pool):
+    values, weights = zip(*pool, strict=True)
+    assert min(values) <= fuse(values, weights) <= max(values)
+
+
+@given(pool=pools, data=st.data())
+def test_the_order_of_a_pool_does_not_matter(pool, data):
+    shuffled = data.draw(st.permutations(pool))
+    assert fuse(*zip(*shuffled, strict=True)) == fuse(*zip(*pool, strict=True))
+
+
+@given(pool=pools, data=st.data())
+def test_no_member_can_rise_and_the_pool_fall(pool, data):
+    values, weights = map(list, zip(*pool, strict=True))
+    index = data.draw(st.integers(0, len(pool) - 1))
+    raised = values.copy()
+    raised[index] = data.draw(st.floats(values[index], 1))
+    assert fuse(raised, weights) >= fuse(values, weights)
+
+
+@given(pool=pools, factor=st.floats(0.01, 100))
+def test_only_the_ratio_of_weights_counts(pool, factor):
+    values, weights = zip(*pool, strict=True)
+    assert fuse(values, [weight * factor for weight in weights]) == pytest.approx(fuse(values, weights))
+
+
+def test_a_member_of_twice_the_weight_counts_twice():
+    assert fuse([0.9, 0.3], [2, 1]) == pytest.approx(fuse([0.9, 0.9, 0.3], [1, 1, 1])) == pytest.approx(0.7)
+
+
+def test_an_uncertain_verdict_is_half_a_vote():
+    assert [vote(verdict) for verdict in (Verdict.REAL, Verdict.UNCERTAIN, Verdict.FAKE)] == [0, 0.5, 1]
