@@ -46,7 +46,10 @@ def import_command(
         ),
     ] = None,
     input_size: Annotated[
-        int | None, typer.Option(min=16, max=4096, help="Side of the square crop, where the source leaves it open.")
+        int | None,
+        typer.Option(
+            min=1, max=4096, help="Side of the square crop in pixels, or seconds of sound, where the source is open."
+        ),
     ] = None,
     margin: Annotated[
         float, typer.Option(min=0.0, max=2.0, help="What is added round a face on each side, as a share of it.")

@@ -25,17 +25,17 @@ from transformers import (
 from bentos.cards import Card, WaveformInput
 from bentos.contract import Modality
 from scripts.models.errors import RefusedError
-from scripts.models.export import export_torch
 from scripts.models.fbank import FRAME, HOP, RATE, KaldiFeatures, take_kaldi, take_whisper
 from scripts.models.graph import Logits, give_p_fake
 from scripts.models.graph_sounds import WAVEFORM, take_clip, take_raw_clip
 from scripts.models.importing import parity
 from scripts.models.importing.brought import Brought, draft_card, draft_config, golden_of
 from scripts.models.importing.checkpoint import FRAMEWORK, licence_of, load_classifier
+from scripts.models.importing.converting import convert
 from scripts.models.importing.labels import Reading, read_labels
 from scripts.models.importing.sound_networks import MASKING, FeatureNetwork, SoundNetwork
 from scripts.models.importing.sounds import Sounds, made_sounds, recorded_sounds
-from scripts.models.importing.sources import Source
+from scripts.models.importing.sources import Source, read_json
 from scripts.models.importing.wishes import Wishes
 from scripts.models.repository import Repository
 from scripts.models.session import run_graph
@@ -101,10 +101,16 @@ def bring(source: Source, wishes: Wishes, repository: Repository) -> list[Brough
 def _extractor(source: Source) -> Any:
     """Read the feature extractor that came with the model. Raises `RefusedError`."""
     folder = source.path
-    if not any((folder / name).is_file() for name in _EXTRACTOR_FILES):
+    present = [folder / name for name in _EXTRACTOR_FILES if (folder / name).is_file()]
+    if not present:
         raise RefusedError(
             f"{folder.name} has no {_EXTRACTOR_FILES[0]}, which says how sound is prepared for the model. Fetch it "
             "from where the model was published, or write it with `save_pretrained` of its feature extractor."
+        )
+    if read_json(present[0]).get("auto_map"):
+        raise RefusedError(
+            f"{present[0].name} asks to run Python code that came with the model (auto_map). That is never done here; "
+            "bring a model whose feature extractor is one of transformers."
         )
     try:
         with warnings.catch_warnings():
@@ -115,7 +121,7 @@ def _extractor(source: Source) -> Any:
             )
     except Exception as error:  # transformers lets through whatever a damaged file makes its parts raise.
         raise RefusedError(
-            f"The feature extractor of {folder.name} cannot be read: {str(error).splitlines()[0]} Fetch it again."
+            f"The feature extractor of {folder.name} cannot be read: {_line(error)} Fetch it again."
         ) from error
     if not isinstance(extractor, (Wav2Vec2FeatureExtractor, ASTFeatureExtractor, WhisperFeatureExtractor)):
         raise RefusedError(
@@ -130,12 +136,17 @@ def _extractor(source: Source) -> Any:
     return extractor
 
 
+def _line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].rstrip(".:") + "."
+
+
 def _config(source: Source) -> Any:
     try:
         config: Any = AutoConfig.from_pretrained(source.path, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # As above.
         raise RefusedError(
-            f"config.json of {source.path.name} cannot be read: {str(error).splitlines()[0]} Fetch it again."
+            f"config.json of {source.path.name} cannot be read: {_line(error)} Fetch it again."
         ) from error
     if config.problem_type == "multi_label_classification":
         raise RefusedError(
@@ -253,7 +264,7 @@ def _export(module: torch.nn.Module, shape: Sequence[int]) -> ModelProto:
     with warnings.catch_warnings():
         # As above.
         warnings.simplefilter("ignore", UserWarning)
-        return export_torch(module, torch.ones(2, *shape), name=_INPUT, output=_OUTPUT)
+        return convert(module, torch.ones(2, *shape), name=_INPUT, output=_OUTPUT)
 
 
 def _comparable(

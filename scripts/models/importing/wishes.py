@@ -19,9 +19,10 @@ class Wishes:
 
     `name` is what the model is called in the repository. `fake_labels` are the labels (or their numbers) that mean
     fake; for a single output value "1" says that a high value means fake, "0" that a low one does. `input_size` is the
-    side of the square crop in pixels. `samples` is a folder of real media for the check against the original.
-    `trust_pickle` allows checkpoints that only Python's pickle can read. `margin` is what is added round a face on
-    every side, as a share of its longer side. `tell` is called with a line for a person whenever a step begins.
+    side of the square crop in pixels, or the length of a window of sound in seconds. `samples` is a folder of real
+    media for the check against the original. `trust_pickle` allows checkpoints that only Python's pickle can read.
+    `margin` is what is added round a face on every side, as a share of its longer side. `tell` is called with a line
+    for a person whenever a step begins.
 
     Of Keras and ONNX files: `scale` names what was done to pixels before the model (see `scales`), `output` says what
     the last layer gives, `frames` is the length of a sequence, and `layer` the one whose values a video head takes.
