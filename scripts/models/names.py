@@ -4,9 +4,11 @@ import re
 from dataclasses import dataclass
 from typing import Final, Self
 
+from bentos.contract import FIGURES_PATH
 from scripts.models.errors import RefusedError
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_TAKEN: Final = frozenset({FIGURES_PATH.rsplit("/", 1)[1]})
 _VERSION: Final = re.compile(r"[1-9][0-9]{0,8}")
 
 
@@ -35,4 +37,6 @@ def check_name(name: str) -> str:
         raise RefusedError(
             f"{name!r} cannot be the name of a model: use small letters, digits and _, a letter first, as in vit_faces."
         )
+    if name in _TAKEN:
+        raise RefusedError(f"{name!r} cannot be the name of a model: the Bentos answer something else at that address.")
     return name

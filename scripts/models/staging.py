@@ -103,6 +103,8 @@ def stage_pair(
 def _looked_at(repository: Repository, candidate: Candidate) -> tuple[Card, bool]:
     """The card with its number, and whether the model is new. Raises `RefusedError` where the signatures differ."""
     card = _numbered(repository, candidate)
+    if card.model in repository.table().ensembles:
+        raise RefusedError(f"{card.model} is the name of an ensemble already; give the model another one.")
     known = (repository.root / card.model / CONFIG_FILE).is_file()
     if known:
         _same_signature(repository, candidate)

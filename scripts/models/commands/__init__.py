@@ -11,6 +11,12 @@ COMMANDS: Final[Commands] = {
     "list": ("scripts.models.commands.reading", "list_models"),
     "show": ("scripts.models.commands.reading", "show"),
     "history": ("scripts.models.commands.reading", "history"),
+    "diff": ("scripts.models.commands.reading", "diff"),
+    "promote": ("scripts.models.commands.rolling", "promote"),
+    "rollback": ("scripts.models.commands.rolling", "rollback"),
+    "retire": ("scripts.models.commands.rolling", "retire"),
+    "default": ("scripts.models.commands.rolling", "default"),
+    "ensemble": ("scripts.models.commands.ensembles", "ensemble"),
     "validate": ("scripts.models.commands.proving", "validate"),
 }
 
