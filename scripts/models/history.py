@@ -16,6 +16,7 @@ HISTORY_FILE: Final = "history.jsonl"
 Action = Literal[
     "stage",
     "validate",
+    "evaluate",
     "rollout",
     "promote",
     "rollback",

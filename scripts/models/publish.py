@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bentos.cards import CARD_FILE, TRAFFIC_FILE, Card, TrafficTable
+from bentos.cards import CARD_FILE, TRAFFIC_FILE, Card, TrafficTable, read_card
 
 MODEL_FILE: Final = "model.onnx"
 CONFIG_FILE: Final = "config.pbtxt"
@@ -86,6 +86,19 @@ def publish_version(
         shutil.rmtree(aside, ignore_errors=True)
         shutil.rmtree(retired, ignore_errors=True)
     return folder
+
+
+def replace_card(repository: Path, card: Card) -> None:
+    """Put another card in place of a version's own, in one step; its weights and files stay what they are.
+
+    Raises:
+        PublishError: The new card names other weights or files.
+    """
+    file = repository / card.model / str(card.version) / CARD_FILE
+    before = read_card(file.read_bytes())
+    if (before.digest, before.files) != (card.digest, card.files):
+        raise PublishError("a card of other weights cannot take this one's place")
+    write_file(file, _readable_json(card))
 
 
 def write_traffic(repository: Path, table: TrafficTable) -> None:

@@ -18,6 +18,7 @@ COMMANDS: Final[Commands] = {
     "default": ("scripts.models.commands.rolling", "default"),
     "ensemble": ("scripts.models.commands.ensembles", "ensemble"),
     "validate": ("scripts.models.commands.proving", "validate"),
+    "evaluate": ("scripts.models.commands.measuring", "evaluate"),
 }
 
 models = typer.Typer(
