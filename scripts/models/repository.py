@@ -23,6 +23,8 @@ from scripts.stack.repository import RepositoryError, card
 
 LOCK_FILE: Final = ".lock"
 LOCK_DEADLINE_S: Final = 30.0
+LOADING_LOCK_FILE: Final = ".loading.lock"
+LOADING_DEADLINE_S: Final = 600.0
 
 _POLICY: Final = re.compile(rb"^version_policy\b.*$", re.MULTILINE)
 _VERSION_FOLDER: Final = re.compile(r"[1-9][0-9]*")
@@ -42,9 +44,24 @@ class Repository:
             BusyError: Another command held it all the time until the deadline.
             ModelsError: There is no such folder, or it cannot be written.
         """
+        with self._holding(LOCK_FILE, deadline_s):
+            yield
+
+    @contextlib.contextmanager
+    def loading(self, *, deadline_s: float = LOADING_DEADLINE_S) -> Generator[None]:
+        """Hold the right to say which versions Triton loads, for the length of a block.
+
+        Loading can take minutes, and a rollback must not wait for it: what only moves a pointer between versions that
+        are loaded takes `changing` alone. Who needs both takes this one first. Raises as `changing` does.
+        """
+        with self._holding(LOADING_LOCK_FILE, deadline_s):
+            yield
+
+    @contextlib.contextmanager
+    def _holding(self, name: str, deadline_s: float) -> Generator[None]:
         until = time.monotonic() + deadline_s
         try:
-            lock = (self.root / LOCK_FILE).open("wb")
+            lock = (self.root / name).open("wb")
         except OSError as error:
             raise ModelsError(f"The model repository {self.root} cannot be written: {error.strerror}.") from error
         with lock:

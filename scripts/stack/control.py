@@ -90,6 +90,20 @@ class TritonControl:
         with _told(model):
             await self._client.unload_model(model, headers=self._headers, client_timeout=deadline_s)
 
+    async def loaded(self, *, deadline_s: float) -> frozenset[Version]:
+        """Return every version that is loaded and answers.
+
+        Raises:
+            TritonUnreachableError: Nothing answers at that address.
+            ModelError: It does not say, for example because the key is another.
+        """
+        with _told("Triton"):
+            answer: Any = await self._client.get_model_repository_index(
+                headers=self._headers, client_timeout=deadline_s
+            )
+        ready = (model for model in answer.models if model.state == "READY")
+        return frozenset(Version(model.name, int(model.version)) for model in ready)
+
     async def ask(self, version: Version, *, deadline_s: float) -> None:
         """Send one row of zeros through a version and wait for its answer.
 

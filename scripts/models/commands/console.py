@@ -12,6 +12,7 @@ from rich.console import Console
 
 from scripts.models.errors import ModelsError
 from scripts.models.repository import Repository
+from scripts.models.serving import Platform, locate
 from scripts.stack.settings import StackSettings, load_environment, load_settings
 
 EXIT_FAILED: Final = 1
@@ -30,6 +31,12 @@ def settings() -> StackSettings:
 def repository() -> Repository:
     """Return the repository that the settings name."""
     return Repository(settings().model_repository)
+
+
+def load_platform() -> Platform:
+    """Return where the running platform of the settings is."""
+    environment = load_environment()
+    return locate(load_settings(environment), environment)
 
 
 def say(text: str) -> None:
