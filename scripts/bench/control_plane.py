@@ -20,9 +20,9 @@ import simplejpeg
 from gateway.accounts.local import ensure_local_key
 from scripts.bench.figures import Summary, summarise
 from scripts.bench.gateway_side import START_DEADLINE_S, gateway_environment, lone_gateway
-from scripts.bench.keras_side import free_port
 from scripts.bench.load import Job
 from scripts.bench.window import measure
+from scripts.stack.ports import free_port
 from scripts.stack.postgres import Cluster, program
 from scripts.stack.running import running
 

@@ -12,7 +12,7 @@ from typing import Final
 import httpx
 
 from scripts.bench.errors import BenchError
-from scripts.bench.keras_side import free_port
+from scripts.stack.ports import free_port
 from scripts.stack.postgres import Cluster
 
 START_DEADLINE_S: Final = 60.0

@@ -1,6 +1,5 @@
 """Starts and stops side (b), the comparison server, as a process of its own."""
 
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ import httpx
 
 from scripts.bench.errors import BenchError
 from scripts.bench.resources import Groups
+from scripts.stack.ports import free_port
 
 APP: Final = "scripts.bench.keras_server:create_app"
 START_DEADLINE_S: Final = 240.0
@@ -66,13 +66,6 @@ def keras_server(log: Path, picture: Path) -> Generator[Server]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _wait(process: subprocess.Popen[bytes], server: Server, log: Path) -> None:

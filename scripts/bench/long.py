@@ -33,9 +33,9 @@ from bentos.contract import (
     mint_reference,
 )
 from scripts.bench.errors import BenchError
-from scripts.bench.keras_side import free_port
 from scripts.bench.long_films import make_minute, repeat
 from scripts.bench.resources import cpu_seconds, pss_bytes, spent
+from scripts.stack.ports import free_port
 from scripts.stack.running import running
 from scripts.stack.services import bento
 from scripts.stack.sessions import sweep_shared_memory

@@ -14,8 +14,9 @@ import httpx
 import psycopg
 
 from scripts.bench.errors import BenchError
-from scripts.bench.keras_side import Server, free_port
+from scripts.bench.keras_side import Server
 from scripts.stack.folder import DataFolder
+from scripts.stack.ports import free_port
 from scripts.stack.postgres import Cluster
 from scripts.stack.state import read_state
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from scripts.bench.keras_side import free_port
 from scripts.chaos.errors import ChaosError
 from scripts.stack import postgres, services, sessions
+from scripts.stack.ports import free_port
 from scripts.stack.postgres import Cluster
 from scripts.stack.program import Program, StartError
 from scripts.stack.running import start, stop

@@ -12,9 +12,9 @@ from aiohttp import web
 from bentos.contract import Modality
 from gateway.detections.fakes import FakeBento, Script
 from gateway.settings import GatewaySettings
-from scripts.bench.keras_side import free_port
 from scripts.chaos.grounds import Judge, folder_of_its_own, running_program
 from scripts.stack import services, triton
+from scripts.stack.ports import free_port
 from scripts.stack.sessions import sweep_shared_memory
 from scripts.stack.settings import CHECKOUT, HOST, load_settings
 from scripts.stack.triton import Triton

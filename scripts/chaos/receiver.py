@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from scripts.bench.keras_side import free_port
+from scripts.stack.ports import free_port
 from scripts.stack.settings import HOST
 
 

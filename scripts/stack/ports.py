@@ -1,12 +1,23 @@
 """Whether the addresses that the platform wants are free, who has them where they are not, and which others are."""
 
 import contextlib
+import errno
+import random
 import socket
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
 
 import psutil
 
 from scripts.stack.settings import HOST
+
+_EPHEMERAL: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_LOWEST_FREE: Final = 10_240
+_HIGHEST: Final = 32_768
+_SPAN: Final = 20_000
+
+_given: set[int] = set()
 
 
 def taken(addresses: Mapping[str, tuple[str, int]]) -> list[str]:
@@ -17,12 +28,8 @@ def taken(addresses: Mapping[str, tuple[str, int]]) -> list[str]:
         if port in seen:
             sentences.append(f"{variable} and {seen[port]} both name port {port}.")
         seen[port] = variable
-        try:
-            with socket.socket() as attempt:
-                # As servers do: a port that only waits for late packets of a former one is free.
-                attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                attempt.bind((host, port))
-        except OSError as error:
+        error = _problem(host, port)
+        if error is not None:
             owner = _owner(port)
             by = f"in use by {owner}: stop it, or" if owner else f"not to be had ({error.strerror}):"
             sentences.append(f"Port {port} on {host} is {by} set {variable} to another.")
@@ -30,12 +37,50 @@ def taken(addresses: Mapping[str, tuple[str, int]]) -> list[str]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of the loopback interface that nothing listened on a moment ago, all different."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind((HOST, 0))
-        return [one.getsockname()[1] for one in sockets]
+    """Return ports of the loopback interface that nobody listens on, all different, and none given before.
+
+    They are below those that the system gives to outgoing connections: one of these may be gone again by the time that
+    a server listens on it.
+
+    Raises:
+        OSError: There are none.
+    """
+    lowest = _lowest_ephemeral()
+    candidates = range(max(_LOWEST_FREE, lowest - _SPAN), lowest) or range(_LOWEST_FREE, _HIGHEST)
+    found: list[int] = []
+    for port in random.SystemRandom().sample(candidates, len(candidates)):
+        if len(found) == count:
+            return found
+        if port not in _given and _problem(HOST, port) is None:
+            _given.add(port)
+            found.append(port)
+    raise OSError(errno.EADDRINUSE, f"no {count} ports are free")
+
+
+def free_port() -> int:
+    """Return one port as `free_ports` does."""
+    [port] = free_ports(1)
+    return port
+
+
+def _problem(host: str, port: int) -> OSError | None:
+    """Return why a port cannot be listened on; None where it can be."""
+    try:
+        with socket.socket() as attempt:
+            # As servers do: a port that only waits for late packets of a former one is free.
+            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            attempt.bind((host, port))
+    except OSError as error:
+        return error
+    return None
+
+
+def _lowest_ephemeral() -> int:
+    """Return the lowest port that the system gives to outgoing connections."""
+    try:
+        return int(_EPHEMERAL.read_text(encoding="ascii").split()[0])
+    except OSError:
+        return _HIGHEST
 
 
 def _owner(port: int) -> str | None:

@@ -13,9 +13,9 @@ import psutil
 import pytest
 import yaml
 
+from scripts.stack.ports import free_ports
 from scripts.stack.settings import CHECKOUT
 from tests.fixtures.detectors import bento_environment
-from tests.fixtures.triton import free_ports
 
 
 def test_its_packages_are_those_of_the_constraints():

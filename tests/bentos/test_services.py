@@ -17,10 +17,11 @@ import pytest
 from PIL import Image
 
 from bentos.contract import Detection, ErrorBody, Modality, ModelList, Reference, mint_reference
+from scripts.stack.ports import free_ports
 from scripts.stack.settings import CHECKOUT
 from tests.fixtures import media
 from tests.fixtures.detectors import REFERENCE_KEY, RunningBento, bento_environment, running_bento
-from tests.fixtures.triton import free_ports, running_triton
+from tests.fixtures.triton import running_triton
 
 pytestmark = pytest.mark.integration
 

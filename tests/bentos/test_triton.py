@@ -14,8 +14,9 @@ import pytest
 from bentos.deadline import Deadline
 from bentos.errors import BrokenModelError, DeadlineExceededError, InferenceUnavailableError
 from bentos.triton import TritonClient
+from scripts.stack.ports import free_ports
 from scripts.stack.triton import Triton
-from tests.fixtures.triton import free_ports, running_triton
+from tests.fixtures.triton import running_triton
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 

@@ -22,10 +22,10 @@ from bentos.cards import CropInput, read_card
 from bentos.media.image import prepare_image
 from bentos.media.options import ImageOptions
 from bentos.media.prepared import CropShape
+from scripts.stack.ports import free_ports
 from scripts.stack.settings import CHECKOUT
 from tests.fixtures.media import png_bomb
 from tests.fixtures.stack import Stack, wait_until
-from tests.fixtures.triton import free_ports
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 

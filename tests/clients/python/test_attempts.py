@@ -24,8 +24,8 @@ from bonafide_client import (
     UnreachableError,
     wire,
 )
+from scripts.stack.ports import free_port
 from tests.fixtures.clients import DETECTION, answer, break_off, early_refusal, hang_up, problem, text
-from tests.fixtures.gateway import free_port
 
 ID = DETECTION["id"]
 

@@ -9,7 +9,8 @@ from bentos.contract import Modality
 from gateway.app import build_app
 from gateway.detections.fakes import Script
 from gateway.settings import GatewaySettings
-from tests.fixtures.gateway import Client, free_port, running_app
+from scripts.stack.ports import free_port
+from tests.fixtures.gateway import Client, running_app
 
 pytestmark = pytest.mark.integration
 

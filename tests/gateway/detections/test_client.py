@@ -24,7 +24,7 @@ from gateway.errors import (
     UnreadableMediaError,
 )
 from gateway.settings import MEDIA_MODALITIES, GatewaySettings
-from tests.fixtures.gateway import free_port
+from scripts.stack.ports import free_port
 
 JSON = b'{"verdict": "REAL"}'
 JPEG = b"\xff\xd8 small \xff\xd9"

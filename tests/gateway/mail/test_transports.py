@@ -32,7 +32,7 @@ from gateway.mail.transports import (
 )
 from gateway.queue.tasks import HopelessError
 from gateway.settings import GatewaySettings
-from tests.fixtures.gateway import free_port
+from scripts.stack.ports import free_port
 
 SENDER = "Bonafide <no-reply@bonafide.example>"
 MAIL = Mail(to="somebody@example.org", subject="Grüße", text="Open https://bonafide.example/?token=abc\n")

@@ -13,7 +13,7 @@ import pytest
 from gateway.errors import StorageUnavailableError
 from gateway.storage.local import LocalObjectStore
 from gateway.storage.objects import MissingObjectError, ObjectStore, connect
-from tests.fixtures.gateway import free_port
+from scripts.stack.ports import free_port
 
 pytestmark = pytest.mark.integration
 

@@ -5,8 +5,8 @@ import pytest
 from typer.testing import CliRunner
 
 from scripts.cli import app
+from scripts.stack.ports import free_port
 from tests.fixtures.clients import DETECTION, answer, problem
-from tests.fixtures.gateway import free_port
 
 
 @pytest.fixture

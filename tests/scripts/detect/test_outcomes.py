@@ -3,8 +3,8 @@ import pytest
 from bonafide_client import AsyncBonafide, Retries, Timeouts
 from scripts.detect.outcomes import Options, detect
 from scripts.detect.sources import Source
+from scripts.stack.ports import free_port
 from tests.fixtures.clients import answer, problem, text
-from tests.fixtures.gateway import free_port
 
 SOURCE = Source(label="clip", filename="clip.wav", path=None, data=b"RIFF")
 

@@ -6,8 +6,8 @@ import pytest
 
 from scripts.stack.doctor import Severity, examine
 from scripts.stack.folder import DataFolder
+from scripts.stack.ports import free_ports
 from scripts.stack.settings import StackSettings, load_settings
-from tests.fixtures.triton import free_ports
 
 
 @pytest.fixture

@@ -3,8 +3,7 @@ import socket
 
 import pytest
 
-from scripts.stack.ports import taken
-from tests.fixtures.triton import free_ports
+from scripts.stack.ports import free_ports, taken
 
 HOST = "127.0.0.1"
 

@@ -12,11 +12,12 @@ import pytest
 from scripts.stack.control import ModelError, TritonControl, TritonUnreachableError, Version
 from scripts.stack.healing import Watch, stubs, watch_models
 from scripts.stack.load_models import LoadSettings, check, load
+from scripts.stack.ports import free_ports
 from scripts.stack.program import StartError
 from scripts.stack.repository import served
 from scripts.stack.sessions import SHARED_MEMORY
 from scripts.stack.triton import Triton, program
-from tests.fixtures.triton import free_ports, running_triton
+from tests.fixtures.triton import running_triton
 
 pytestmark = pytest.mark.integration
 

@@ -17,8 +17,9 @@ from tritonclient.grpc import InferInput, InferRequestedOutput
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
+from scripts.stack.ports import free_ports
 from scripts.stack.triton import Triton
-from tests.fixtures.triton import free_ports, running_triton
+from tests.fixtures.triton import running_triton
 
 pytestmark = pytest.mark.integration
 
