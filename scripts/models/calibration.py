@@ -10,6 +10,8 @@ from bentos.contract import Thresholds
 _COLDEST: Final = 0.05
 _HOTTEST: Final = 20.0
 _STEPS: Final = 80
+_NEVER: Final = 0.9999
+_CERTAIN: Final = 1e-12
 _GOLDEN: Final = (np.sqrt(5) - 1) / 2
 
 
@@ -50,3 +52,35 @@ def choose_thresholds(p_fake: NDArray, fake: NDArray, *, error: float = 0.05) ->
     high = float(np.quantile(p_fake[~truth], 1 - error, method="higher"))
     low = float(np.quantile(p_fake[truth], error, method="lower"))
     return Thresholds(low=round(min(max(low, 0.01), 0.4), 4), high=round(max(min(high, 0.99), 0.6), 4))
+
+
+def thresholds_for(p_fake: NDArray, fake: NDArray, *, max_fpr: float, max_fnr: float) -> Thresholds:
+    """The tightest bounds that keep errors on this set within what is allowed, with 0.5 always between them.
+
+    From `high` on lie at most a share `max_fpr` of the genuine media, below `low` at most a share `max_fnr` of the
+    fakes. As with `choose_thresholds` each bound stays at least 0.1 away from 0.5. Four decimals.
+
+    Raises:
+        ValueError: More genuine media than that score 0.9999 or more, or more fakes less than 0.0001.
+    """
+    truth = fake.astype(bool)
+    genuine, fakes = np.sort(p_fake[~truth])[::-1], np.sort(p_fake[truth])
+    accused, missed = int(max_fpr * len(genuine) + 1e-9), int(max_fnr * len(fakes) + 1e-9)
+    # The first medium that must not be accused has to lie below the bound, the first that must not be missed on it.
+    high = (np.floor(genuine[accused] * 1e4) + 1) / 1e4 if accused < len(genuine) else 0
+    low = np.floor(fakes[missed] * 1e4) / 1e4 if missed < len(fakes) else 1
+    high, low = max(0.6, float(high)), min(0.4, float(low))
+    if high > _NEVER or low < 1 - _NEVER:
+        raise ValueError("no bound keeps errors within what is allowed: some scores are certain and wrong")
+    return Thresholds(low=round(low, 4), high=round(high, 4))
+
+
+def temper(p_fake: NDArray, temperature: float) -> NDArray[np.float64]:
+    """Divide the log-odds of probabilities by a temperature."""
+    return sigmoid(log_odds(p_fake) / temperature)
+
+
+def log_odds(p_fake: NDArray) -> NDArray[np.float64]:
+    """Logits of probabilities in (0, 1); 0 and 1 count as 1e-12 away from themselves, so that all are finite."""
+    exact = np.clip(p_fake.astype(np.float64), _CERTAIN, 1 - _CERTAIN)
+    return np.log(exact) - np.log1p(-exact)

@@ -14,9 +14,7 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
-from google.protobuf.json_format import MessageToDict
 from numpy.typing import NDArray
-from tritonclient.grpc import model_config_pb2 as pb
 
 from bentos.cards import Card, FeatureInput, Parity, Precision
 from bentos.contract import Modality
@@ -34,7 +32,6 @@ from scripts.models.publish import CONFIG_FILE, GOLDEN_FOLDER, GOLDEN_INPUTS, MO
 from scripts.models.repository import Repository
 from scripts.models.staging import ASSIGNED, Candidate, stage
 from scripts.models.stand import stand
-from scripts.models.triton_config import Batching, Tensor, TritonModel
 from scripts.stack.settings import StackSettings
 
 FEWEST_MEDIA: Final = 20
@@ -243,7 +240,7 @@ def _candidate(
             parity=None,
         ),
         weights=converted.weights,
-        config=_described((repository.root / card.model / CONFIG_FILE).read_bytes(), card),
+        config=triton_config.read_model((repository.root / card.model / CONFIG_FILE).read_bytes(), card.modality),
         golden_inputs=inputs,
         golden_outputs=answers if golden is None else {name: golden[name] for name in answers},
         files={name: (folder / name).read_bytes() for name in card.files},
@@ -265,32 +262,6 @@ def _typed(values: NDArray[Any]) -> NDArray[Any]:
         return values
     texts = [value.encode() if isinstance(value, str) else bytes(value) for value in values.ravel().tolist()]
     return np.asarray(texts, np.object_).reshape(values.shape)
-
-
-def _described(config: bytes, card: Card) -> TritonModel:
-    """What a model's own configuration says of its signature; the file itself stays as it is."""
-    parsed = triton_config.parse(config)
-    batching = parsed.dynamic_batching
-    return TritonModel(
-        name=card.model,
-        title=card.model,
-        description=card.source,
-        modality=card.modality,
-        inputs=[_tensor(each) for each in parsed.input],
-        outputs=[_tensor(each) for each in parsed.output],
-        batching=Batching(
-            maximum=parsed.max_batch_size,
-            preferred=tuple(batching.preferred_batch_size),
-            delay_us=batching.max_queue_delay_microseconds,
-            queue=batching.default_queue_policy.max_queue_size,
-            timeout_us=batching.default_queue_policy.default_timeout_microseconds,
-        ),
-    )
-
-
-def _tensor(entry: pb.ModelInput | pb.ModelOutput) -> Tensor:
-    dtype: str = MessageToDict(entry, preserving_proto_field_name=True)["data_type"]
-    return Tensor(name=entry.name, dtype=dtype.removeprefix("TYPE_"), shape=tuple(entry.dims))
 
 
 def _reason(attempt: Attempt) -> str:

@@ -120,6 +120,40 @@ def parse(text: bytes) -> pb.ModelConfig:
     return text_format.Parse(text.decode(), pb.ModelConfig())
 
 
+def read_model(text: bytes, modality: Modality) -> TritonModel:
+    """Read back what `render` was told, from a file that may have been edited since; versions are those it lists.
+
+    Raises:
+        google.protobuf.text_format.ParseError: It is no configuration.
+    """
+    config = parse(text)
+    parameters = {key: value.string_value for key, value in config.parameters.items()}
+    batching = config.dynamic_batching
+    return TritonModel(
+        name=config.name,
+        title=parameters.pop("title", config.name),
+        description=parameters.pop("description", ""),
+        modality=Modality(parameters.pop("modality", modality)),
+        inputs=[_end_of(each) for each in config.input],
+        outputs=[_end_of(each) for each in config.output],
+        batching=Batching(
+            maximum=config.max_batch_size,
+            preferred=tuple(batching.preferred_batch_size),
+            delay_us=batching.max_queue_delay_microseconds,
+            queue=batching.default_queue_policy.max_queue_size,
+            timeout_us=batching.default_queue_policy.default_timeout_microseconds,
+        ),
+        versions=tuple(config.version_policy.specific.versions),
+        parameters=parameters,
+        backend=config.backend,
+    )
+
+
+def _end_of(entry: pb.ModelInput | pb.ModelOutput) -> Tensor:
+    dtype = pb.DataType.Name(entry.data_type).removeprefix("TYPE_")
+    return Tensor(name=entry.name, dtype=dtype, shape=tuple(entry.dims))
+
+
 def _takes_text(model: TritonModel) -> bool:
     return any(tensor.dtype == "STRING" for tensor in model.inputs)
 

@@ -25,7 +25,7 @@ _STYLE: Final[Any] = {
 _GENUINE: Final = "#3b6ea8"
 _FAKE: Final = "#c2502e"
 _HIST_BINS: Final = 40
-_DET_TICKS: Final = (0.001, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.99)
+_DET_TICKS: Final = (0.001, 0.01, 0.05, 0.2, 0.4, 0.6, 0.8, 0.95, 0.99)
 _PROBIT: Final = NormalDist()
 
 

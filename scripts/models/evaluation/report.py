@@ -48,7 +48,7 @@ class SetInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Speed(msgspec.Struct, frozen=True, kw_only=True):
-    """How fast it was: media a second with `at_once` calls at once, milliseconds of a call and of inference in it."""
+    """Media a second with `at_once` calls at once, and milliseconds of a call and of inference in it."""
 
     at_once: int
     media_per_s: float
