@@ -136,19 +136,37 @@ def clip_and_frames(model: ModelProto, *, source: str, frames: int, clip: str, f
     return checked(copy)
 
 
-def drop_last_axis(model: ModelProto, *, source: str, frames: int) -> ModelProto:
-    """Give the logits `source` of the frames the shape [batch, T] where they are [batch, T, 1]."""
+def frames_in_order(model: ModelProto, *, source: str, frames: int) -> ModelProto:
+    """Give the logits `source` of the steps, [batch, T, 1], the shape [batch, T], and the order of the frames.
+
+    That is another order only after `take_sequence` has repeated frames; then as in `clip_and_frames`.
+    """
     copy = copy_of(model)
     end = end_of(copy.graph.output, source)
-    if len(shape_of(end)) == _CLIP_AND_LABELS:
+    nodes: list[NodeProto] = []
+    column = f"{source}/column"
+    if any(_BACK in node.output for node in copy.graph.node):
+        nodes.append(helper.make_node("MatMul", [_BACK, column], [f"{source}/in_order"]))
+        column = f"{source}/in_order"
+    nodes.append(helper.make_node("Reshape", [column, f"{source}/frames"], [source]))
+    shape = {f"{source}/frames": np.asarray([-1, frames], np.int64)}
+    _replace(copy, end, nodes, constants=shape, before=f"{source}/column", shape=[BATCH, frames])
+    return checked(copy)
+
+
+def as_column(model: ModelProto, *, source: str, frames: int) -> ModelProto:
+    """Give the output `source` of the steps the shape [batch, T, 1] where it is [batch, T]."""
+    copy = copy_of(model)
+    end = end_of(copy.graph.output, source)
+    if len(shape_of(end)) > _CLIP_AND_LABELS:
         return copy
     _replace(
         copy,
         end,
-        [helper.make_node("Reshape", [f"{source}/column", f"{source}/shape"], [source])],
-        constants={f"{source}/shape": np.asarray([-1, frames], np.int64)},
-        before=f"{source}/column",
-        shape=[BATCH, frames],
+        [helper.make_node("Reshape", [f"{source}/row", f"{source}/as_column"], [source])],
+        constants={f"{source}/as_column": np.asarray([-1, frames, 1], np.int64)},
+        before=f"{source}/row",
+        shape=[BATCH, frames, 1],
     )
     return checked(copy)
 

@@ -28,7 +28,7 @@ def objects(config: Any) -> Iterator[Entry]:
                 if "class_name" in entry:
                     yield entry
                 waiting.extend(entry.values())
-            case list() as entries:
+            case list() | tuple() as entries:
                 waiting.extend(entries)
             case _:
                 pass

@@ -6,16 +6,12 @@ Keras 2 wrote otherwise than Keras 3 reads it is put right in a copy.
 
 import contextlib
 import json
-import os
 import shutil
 import tempfile
 import zipfile
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Final
-
-# Keras's backend logs to standard error when it is imported, unless it is told not to before that.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import h5py
 import keras
@@ -89,7 +85,9 @@ def _load(path: Path, copy: Path) -> keras.Model:
             f"{path.name} does not say what its network takes. Call the model once on a batch (or begin it with "
             "keras.Input), save it again, and bring that."
         )
-    return model
+    # A Sequential shows its operations only as a functional model, and one end is no list of one for Keras.
+    ends: list[Any] = [each[0] if len(each) == 1 else each for each in (model.inputs, model.outputs)]
+    return keras.Model(*ends, name=model.name)
 
 
 def _copy_hdf5(path: Path, copy: Path) -> None:

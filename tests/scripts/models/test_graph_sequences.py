@@ -3,7 +3,7 @@ import pytest
 from onnx import ModelProto, TensorProto, helper
 
 from scripts.models.graph_parts import GraphError
-from scripts.models.graph_sequences import clip_and_frames, drop_last_axis, one_logit, take_sequence
+from scripts.models.graph_sequences import as_column, clip_and_frames, frames_in_order, one_logit, take_sequence
 from scripts.models.session import run_graph
 
 FRAMES, FEATURES = 4, 2
@@ -120,9 +120,24 @@ def test_a_repeated_frame_gets_the_score_of_the_last_step_that_showed_it(of, exp
     assert answers["clip"].tolist() == [[4]]
 
 
-def test_scores_of_frames_lose_their_last_axis():
-    graph = drop_last_axis(one_logit(passing(), source="out", fake=1), source="out", frames=FRAMES)
-    assert run_graph(graph, {"steps": VALUES})["out"].tolist() == [[1, 1, 1, 1]]
+def test_scores_of_frames_of_the_heads_own_come_back_in_the_order_of_the_frames():
+    graph = take_sequence(passing(), "repeat", steps="steps", frames=FRAMES)
+    graph = frames_in_order(one_logit(graph, source="out", fake=1), source="out", frames=FRAMES)
+    squares = (VALUES**2).astype(np.float32)
+    answers = run_graph(graph, {"features": squares, "mask": mask(0, 1, 0, 1)})["out"]
+    # The difference of a frame's two features, where there is a frame.
+    np.testing.assert_allclose(answers, [[0, 16 - 9, 0, 64 - 49]])
+
+
+def test_scores_in_a_row_become_a_column():
+    model = passing()
+    model.graph.node[0].CopyFrom(helper.make_node("ReduceSum", ["steps", "last"], ["out"], keepdims=0))
+    model.graph.initializer.append(helper.make_tensor("last", TensorProto.INT64, [1], [2]))
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("out", TensorProto.FLOAT, ["n", FRAMES]))
+
+    graph = as_column(model, source="out", frames=FRAMES)
+
+    assert run_graph(graph, {"steps": VALUES})["out"].tolist() == [[[3], [7], [11], [15]]]
 
 
 def _tensor(value: np.ndarray) -> tuple[int, tuple[int, ...], list[float]]:
