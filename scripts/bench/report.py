@@ -32,6 +32,7 @@ class Results(msgspec.Struct, kw_only=True):
     long: list[LongRun] = []
     uploads: list[UploadRun] = []
     figures: dict[str, float] = {}
+    precision: list[Summary] = []
     media: list[Comparison] = []
     memory: dict[str, float] = {}
     outcomes: list[Outcome] = []
@@ -75,6 +76,8 @@ def render(results: Results) -> str:
         parts.append(_long_table(results.long))
     if results.uploads:
         parts.append(_upload_table(results.uploads))
+    if results.precision:
+        parts.append(_image_table(results.precision))
     if results.media:
         parts.append(_media_table(results.media))
     if results.memory:

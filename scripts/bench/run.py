@@ -23,6 +23,7 @@ from scripts.bench.media import compare
 from scripts.bench.memory import measure_idle, measure_upload
 from scripts.bench.photographs import cached_photographs
 from scripts.bench.platform_side import Platform, platform
+from scripts.bench.precision import measure_precision
 from scripts.bench.report import Results, describe_machine
 from scripts.bench.sign_in import measure_sign_in
 from scripts.bench.streams import measure_streams
@@ -50,6 +51,7 @@ class Part(StrEnum):
     STREAMS = "streams"
     LONG = "long"
     UPLOAD = "upload"
+    PRECISION = "precision"
 
 
 ON_THE_PLATFORM: Final = frozenset({Part.IMAGE, Part.MEDIA, Part.MEMORY})
@@ -116,6 +118,12 @@ def run(options: Options, say: Callable[[str], None]) -> Results:
         say("measuring long videos")
         results.long = measure_long(MINUTES, seed=SEED, say=say)
         results.figures |= long_figures(results.long)
+    if Part.PRECISION in options.parts:
+        say("measuring transformers in three precisions, and the torch way")
+        results.precision, figures = measure_precision(
+            options.folder / "precision", seconds=options.seconds, rounds=options.rounds, say=say
+        )
+        results.figures |= figures
     if options.parts & ON_THE_PLATFORM:
         _measure_on_the_platform(results, options, say)
     results.outcomes = judge(results.figures)

@@ -107,6 +107,13 @@ TARGETS = (
         bound=100,
         unit="ms",
     ),
+    Target(
+        figure="vit_base_int8/torch",
+        title="throughput of a ViT-base/16, int8 / transformers and torch",
+        comparison="at least",
+        bound=4,
+        unit="x",
+    ),
     Target(figure="ready_s", title="ready after `up`, once installed", comparison="at most", bound=30, unit="s"),
 )
 
