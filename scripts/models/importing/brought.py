@@ -109,7 +109,15 @@ def draft_config(
 def golden_of(
     repository: Repository, model: str, weights: bytes, fresh: Mapping[str, NDArray]
 ) -> tuple[dict[str, NDArray], dict[str, NDArray[np.float32]]]:
-    """Golden inputs of a model, those that it has already or else `fresh`, and what the graph answers to them.
+    """Golden inputs of a model and what the graph answers to them. Raises `RefusedError` as `golden_inputs` does."""
+    inputs = golden_inputs(repository, model, fresh)
+    return inputs, run_graph(weights, inputs)
+
+
+def golden_inputs(repository: Repository, model: str, fresh: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    """Golden inputs of a model: those that it has already, or else `fresh`.
+
+    Asked for before a model is converted, it says early that it cannot be a version of the model.
 
     Raises:
         RefusedError: The model's golden inputs are of another shape or type, so this is another model.
@@ -124,7 +132,7 @@ def golden_of(
             f"{model} takes {_shapes(inputs)}, this one {_shapes(fresh)}. All versions of a model have one signature; "
             "give this one a name of its own with --as."
         )
-    return inputs, run_graph(weights, inputs)
+    return inputs
 
 
 def _shapes(ends: Mapping[str, NDArray]) -> str:

@@ -108,7 +108,7 @@ def _safetensors(folder: Path) -> list[Path]:
     shards: Any = read_json(folder / _SHARDS).get("weight_map")
     if not isinstance(shards, dict):
         raise RefusedError(f"{_SHARDS} of {folder.name} names no files of weights. Fetch it again.")
-    names: set[str] = set(map(str, shards.values()))  # pyright: ignore[reportUnknownArgumentType,reportUnknownVariableType]
+    names: set[str] = set(map(str, shards.values()))
     if missing := sorted(name for name in names if Path(name).name != name or not (folder / name).is_file()):
         raise RefusedError(f"{folder.name} lacks {', '.join(missing)}: it holds only a part of the weights. Fetch it.")
     return [folder / name for name in sorted(names)]

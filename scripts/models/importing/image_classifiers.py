@@ -16,7 +16,7 @@ from bentos.media.prepared import CropShape
 from scripts.models.errors import RefusedError
 from scripts.models.graph import Logits, give_p_fake, take_pixels
 from scripts.models.importing import parity
-from scripts.models.importing.brought import Brought, draft_card, draft_config, golden_of
+from scripts.models.importing.brought import Brought, draft_card, draft_config, golden_inputs, golden_of
 from scripts.models.importing.checkpoint import FRAMEWORK, licence_of, load_classifier
 from scripts.models.importing.converting import convert
 from scripts.models.importing.images import carried_pictures, pictures_of
@@ -70,6 +70,7 @@ def bring(source: Source, wishes: Wishes, repository: Repository) -> list[Brough
         margin=wishes.margin,
     )
     carried = carried_pictures(shape)
+    golden_inputs(repository, wishes.name, {CROP: carried[:_GOLDEN]})
     crops = np.concatenate([carried, pictures_of(wishes.samples, shape)]) if wishes.samples else carried
     module = _Logits(load_classifier(AutoModelForImageClassification, source, wishes, attn_implementation="eager"))
 

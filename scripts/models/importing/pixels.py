@@ -30,6 +30,8 @@ _FILTERS: Final[dict[int, ResizeFilter]] = {
 }
 _PROBE: Final = 512
 """Side of the picture that shows what size a processor gives; larger than any model's, so that it is cut too."""
+_WARPED: Final = 384
+"""From this side on, the processor of ConvNeXt takes a square as a whole."""
 _TOLERANCE: Final = 1e-4
 _UNCHANGED: Final = ("do_resize", "do_center_crop", "do_pad", "do_crop", "do_thumbnail", "do_align_long_axis")
 _CHANNELS: Final = 3
@@ -61,15 +63,12 @@ class Processor:
         height, width = self._size()
         if wished_size is not None:
             height = width = wished_size
-        size: Any = self._flags.get("size")
-        edge: Any = size.get("shortest_edge") if isinstance(size, dict) else None  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
-        cuts = bool(self._flags.get("do_center_crop")) and isinstance(edge, int) and edge > height
         return Preparation(
             height=height,
             width=width,
             resize_filter=self._filter(),
             pixels=self._arithmetic(height, width),
-            resized=edge if cuts else None,
+            resized=self._resized(height),
         )
 
     def planes(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -105,6 +104,17 @@ class Processor:
     def _size(self) -> tuple[int, int]:
         height, width = self._call([np.zeros((_PROBE, _PROBE, _CHANNELS), np.uint8)]).shape[2:]
         return height, width
+
+    def _resized(self, height: int) -> int | None:
+        """Shorter side in pixels before the middle is cut out; None where nothing is cut."""
+        size: Any = self._flags.get("size")
+        edge: Any = size.get("shortest_edge") if isinstance(size, dict) else None
+        if not isinstance(edge, int):
+            return None
+        share: Any = self._flags.get("crop_pct")
+        if isinstance(share, float) and 0 < share < 1 and edge < _WARPED:
+            edge = int(edge / share)
+        return edge if edge > height else None
 
     def _filter(self) -> ResizeFilter:
         if not self._flags.get("do_resize"):

@@ -102,7 +102,7 @@ def read_json(file: Path) -> dict[str, Any]:
         raise RefusedError(f"{file.name} of {file.parent.name} cannot be read: {error}. Fetch it again.") from error
     if not isinstance(content, dict):
         raise RefusedError(f"{file.name} of {file.parent.name} is not a JSON object. Fetch it again.")
-    return content  # pyright: ignore[reportUnknownVariableType]  # Its keys are text, because it is JSON.
+    return content
 
 
 def _not_a_model(place: Path) -> str:

@@ -1,0 +1,309 @@
+"""Classifiers of pictures: each class that is published, as a small model of that class that was saved to disk."""
+
+import json
+import shutil
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from PIL import Image
+from safetensors.numpy import load_file, save_file
+from transformers import AutoImageProcessor, AutoModelForImageClassification
+
+from bentos.cards import TrafficTable
+from bentos.contract import Modality
+from bentos.media.crops import centre_square, cut
+from bentos.media.prepared import CropShape
+from scripts.demo.photographs import load_photograph
+from scripts.models.errors import ModelsError, RefusedError
+from scripts.models.importing.importer import import_model
+from scripts.models.importing.wishes import Wishes
+from scripts.models.publish import read_golden, write_traffic
+from scripts.models.repository import Repository
+from scripts.models.session import run_graph
+from scripts.stack.repository import problems
+from tests.fixtures.image_models import KINDS, save_image_model
+
+# Pictures that the check of an import does not look at.
+UNSEEN = ("retina.jpg", "ihc.png", "coins.png", "brick.png")
+
+
+@pytest.fixture
+def repository(tmp_path):
+    (tmp_path / "models").mkdir()
+    return Repository(tmp_path / "models")
+
+
+@pytest.fixture(scope="module")
+def vit(tmp_path_factory):
+    """A folder to copy from; nobody changes it."""
+    return save_image_model(tmp_path_factory.mktemp("sources") / "vit", "vit")
+
+
+@pytest.fixture
+def folder(vit, tmp_path):
+    """A folder of one's own, to spoil."""
+    return shutil.copytree(vit, tmp_path / "vit")
+
+
+def bring(repository, folder, *, dry_run=False, **wishes):
+    [imported] = import_model([str(folder)], Wishes(name="faces", **wishes), repository, dry_run=dry_run)
+    return imported
+
+
+def everything(repository):
+    files = (file for file in repository.root.rglob("*") if file.is_file() and file.name != ".lock")
+    return {str(file.relative_to(repository.root)): file.read_bytes() for file in files}
+
+
+def change(file, **changes):
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
+def original(folder, picture, fake):
+    """What a program that follows the documentation of transformers gets for a square picture."""
+    processor = AutoImageProcessor.from_pretrained(folder)
+    model = AutoModelForImageClassification.from_pretrained(folder).eval()
+    with torch.inference_mode():
+        logits = model(**processor(picture, return_tensors="pt")).logits
+    if logits.shape[1] == 1:
+        return torch.sigmoid(logits if fake == 1 else -logits).item()
+    return torch.softmax(logits, dim=-1)[0, fake].sum().item()
+
+
+def compare(repository, folder, fake):
+    """The staged graph's scores and the original's, of pictures that are cut and resized as the card says."""
+    card = repository.card("faces", 1)
+    shape = CropShape(
+        height=card.input.height, width=card.input.width, resize_filter=card.input.resize_filter, margin=0
+    )
+    weights = (repository.root / "faces" / "1" / "model.onnx").read_bytes()
+    ours, theirs = [], []
+    for name in UNSEEN:
+        picture = load_photograph(name)
+        box = centre_square(picture.shape[1], picture.shape[0])
+        square = picture[box.y : box.y + box.height, box.x : box.x + box.width]
+        ours.append(run_graph(weights, {"crop": cut(picture, [box], shape)})["p_fake"].item())
+        theirs.append(original(folder, Image.fromarray(square), fake))
+    return np.asarray(ours), np.asarray(theirs)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_class_answers_as_its_original_prepared_by_its_own_processor(repository, tmp_path, kind):
+    folder = save_image_model(tmp_path / kind, kind)
+
+    imported = bring(repository, folder)
+
+    card = repository.card("faces", 1)
+    assert card == imported.card
+    assert (card.modality, card.label_order, card.calibration.method) == (Modality.IMAGE, ("Real", "Fake"), "none")
+    assert (card.thresholds.low, card.thresholds.high, card.metrics) == (0.4, 0.6, None)
+    assert card.parity.n >= 10
+    assert card.parity.largest <= 1e-5
+    if kind == "resnet":
+        # Its processor cuts an eighth away, which the margin decides here.
+        assert "resizes to 73 and cuts the middle out" in " ".join(imported.notes)
+        return
+    ours, theirs = compare(repository, folder, [1])
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    assert np.ptp(ours) > 1e-3
+
+
+def test_what_is_staged_is_a_whole_model_without_traffic(repository, folder, tmp_path):
+    write_traffic(repository.root, TrafficTable(defaults={}, models={}))
+    (folder / "README.md").write_text("---\nlicense: cc-by-4.0\ntags: [vision]\n---\n# A model\n")
+    samples, steps = tmp_path / "samples", []
+    (samples / "more").mkdir(parents=True)
+    for index, name in enumerate(UNSEEN):
+        Image.fromarray(load_photograph(name)).save(samples / "more" / f"{index}.jpg")
+    (samples / "notes.txt").write_text("no picture")
+
+    first = bring(repository, folder, samples=samples, tell=steps.append).card
+
+    assert problems(repository.root) == []
+    assert (repository.versions("faces"), repository.listed("faces"), repository.route("faces")) == ((1,), (1,), None)
+    assert first.licence == "cc-by-4.0"
+    assert "ViTForImageClassification" in first.source
+    assert str(tmp_path) not in first.source
+    assert [step.split()[0] for step in steps] == ["loading", "converting", "asking", "staging"]
+    inputs, outputs = read_golden(repository.root, "faces", 1)
+    assert inputs["crop"].shape == (4, 32, 32, 3)
+    weights = (repository.root / "faces" / "1" / "model.onnx").read_bytes()
+    np.testing.assert_allclose(run_graph(weights, inputs)["p_fake"], outputs["p_fake"], atol=1e-6)
+
+    # A second version answers the golden inputs of the first; here it means the opposite.
+    second = bring(repository, folder, fake_labels=("Real",)).card
+
+    assert (second.version, repository.versions("faces"), repository.listed("faces")) == (2, (1, 2), (1,))
+    assert first.parity.n >= second.parity.n + len(UNSEEN)
+    kept, answers = read_golden(repository.root, "faces", 2)
+    np.testing.assert_array_equal(kept["crop"], inputs["crop"])
+    np.testing.assert_allclose(outputs["p_fake"] + answers["p_fake"], 1, atol=1e-5)
+
+    # A model of another input size is none of its versions.
+    before = everything(repository)
+    with pytest.raises(RefusedError, match="--as"):
+        bring(repository, save_image_model(tmp_path / "wide", "resnet"))
+    assert everything(repository) == before
+
+
+def test_probabilities_of_several_fake_labels_add_up(repository, tmp_path):
+    folder = save_image_model(tmp_path / "three", "vit", labels=("gan", "real", "diffusion"))
+    with pytest.raises(RefusedError, match="'diffusion'"):
+        bring(repository, folder)
+
+    imported = bring(repository, folder, fake_labels=("gan", "2"))
+
+    ours, theirs = compare(repository, folder, [0, 2])
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    assert "gan + diffusion" in imported.notes[0]
+
+
+def test_a_single_logit_is_read_as_asked(repository, tmp_path):
+    folder = save_image_model(tmp_path / "one", "vit", labels=("LABEL_0",))
+    with pytest.raises(RefusedError, match="--fake-label 1"):
+        bring(repository, folder)
+
+    bring(repository, folder, fake_labels=("0",))
+
+    ours, theirs = compare(repository, folder, 0)
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_a_checkpoint_of_pickle_is_opened_only_when_asked(repository, folder):
+    weights = load_file(folder / "model.safetensors")
+    torch.save({name: torch.from_numpy(value) for name, value in weights.items()}, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(RefusedError, match="--trust-pickle"):
+        bring(repository, folder)
+
+    assert bring(repository, folder, trust_pickle=True, dry_run=True).card.version == 1
+    assert everything(repository) == {}
+
+
+class Trap:
+    """What a pickle that runs code looks like."""
+
+    def __reduce__(self):
+        return (open, ("trapped", "w"))
+
+
+def test_even_a_trusted_pickle_runs_no_code(repository, folder, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"vit.layernorm.weight": Trap()}, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+
+    with pytest.raises(RefusedError, match="cannot load"):
+        bring(repository, folder, trust_pickle=True)
+    assert not (tmp_path / "trapped").exists()
+
+
+def no_weights(folder):
+    (folder / "model.safetensors").unlink()
+
+
+def cut_off(folder):
+    data = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(data[: len(data) // 2])
+
+
+def garbled(folder):
+    (folder / "model.safetensors").write_bytes(b"\xff" * 1000)
+
+
+def headless(folder):
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: value for name, value in weights.items() if not name.startswith("classifier")}
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def other_shape(folder):
+    weights = load_file(folder / "model.safetensors")
+    weights["classifier.weight"] = np.zeros((2, 7), np.float32)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def shard_missing(folder):
+    (folder / "model.safetensors").unlink()
+    index = {"metadata": {}, "weight_map": {"classifier.weight": "model-00001-of-00001.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def no_processor(folder):
+    (folder / "preprocessor_config.json").unlink()
+
+
+def broken_config(folder):
+    (folder / "config.json").write_text("{")
+
+
+def no_config(folder):
+    (folder / "config.json").unlink()
+
+
+def config_with(**changes):
+    return lambda folder: change(folder / "config.json", **changes)
+
+
+def processor_with(**changes):
+    return lambda folder: change(folder / "preprocessor_config.json", **changes)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        pytest.param(no_weights, "no model.safetensors", id="no weights"),
+        pytest.param(cut_off, "damaged", id="cut off"),
+        pytest.param(garbled, "damaged", id="garbled"),
+        pytest.param(headless, "classifier.*random", id="no head"),
+        pytest.param(other_shape, "Fetch the folder again|random", id="another shape"),
+        pytest.param(shard_missing, "model-00001-of-00001.safetensors", id="a shard is missing"),
+        pytest.param(no_config, "no config.json", id="no configuration"),
+        pytest.param(broken_config, "cannot be read", id="broken configuration"),
+        pytest.param(config_with(auto_map={"AutoModel": "x.Y"}), "auto_map", id="code of its own"),
+        pytest.param(config_with(architectures=["ViTForMaskedImageModeling"]), "no classifier", id="no classifier"),
+        pytest.param(config_with(architectures=["TorpedoForImageClassification"]), "no classifier", id="unknown class"),
+        pytest.param(config_with(architectures=None), "names no architecture", id="no class"),
+        pytest.param(config_with(model_type="torpedo"), "cannot load", id="unknown type"),
+        pytest.param(config_with(problem_type="multi_label_classification"), "exclude each other", id="multi-label"),
+        pytest.param(config_with(id2label={"0": "cat", "1": "dog"}), "--fake-label", id="unclear labels"),
+        pytest.param(config_with(id2label="Fake"), "id2label", id="labels are no table"),
+        pytest.param(no_processor, "preprocessor_config.json", id="no processor"),
+        pytest.param(processor_with(resample=9), "resample|processor", id="unknown filter"),
+        pytest.param(processor_with(image_std=[0.5, 0.5]), "cannot prepare", id="two deviations"),
+        pytest.param(processor_with(image_processor_type="NoSuchProcessor"), "cannot be used", id="unknown processor"),
+        pytest.param(processor_with(auto_map={"AutoImageProcessor": "x.Y"}), "auto_map", id="code of the processor"),
+        pytest.param(processor_with(size={"height": 48, "width": 48}), "cannot take an input", id="another size"),
+    ],
+)
+def test_bad_input_is_refused_and_changes_nothing(repository, folder, spoil, sentence):
+    spoil(folder)
+
+    with pytest.raises(RefusedError, match=sentence):
+        bring(repository, folder)
+    assert everything(repository) == {}
+
+
+def test_a_wished_modality_has_to_be_that_of_the_source(repository, folder):
+    with pytest.raises(RefusedError, match="judges image, not audio"):
+        bring(repository, folder, modality=Modality.AUDIO)
+
+
+def test_too_little_memory_is_said_before_anything_is_loaded(repository, folder, monkeypatch):
+    memory = psutil.virtual_memory()._replace(available=100_000)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+
+    with pytest.raises(ModelsError, match="GB are free"):
+        bring(repository, folder)
+
+
+def test_memory_that_runs_out_half_way_is_told(repository, folder, monkeypatch):
+    def full(*_args, **_options):
+        raise MemoryError
+
+    monkeypatch.setattr("scripts.models.importing.image_classifiers.convert", full)
+
+    with pytest.raises(ModelsError, match="not enough memory"):
+        bring(repository, folder)
+    assert everything(repository) == {}
