@@ -13,6 +13,7 @@ COMMANDS: Final[Commands] = {
     "show": ("scripts.models.commands.reading", "show"),
     "history": ("scripts.models.commands.reading", "history"),
     "diff": ("scripts.models.commands.reading", "diff"),
+    "rollout": ("scripts.models.commands.rollout", "rollout"),
     "promote": ("scripts.models.commands.rolling", "promote"),
     "rollback": ("scripts.models.commands.rolling", "rollback"),
     "retire": ("scripts.models.commands.rolling", "retire"),
@@ -20,6 +21,8 @@ COMMANDS: Final[Commands] = {
     "ensemble": ("scripts.models.commands.ensembles", "ensemble"),
     "validate": ("scripts.models.commands.proving", "validate"),
     "evaluate": ("scripts.models.commands.measuring", "evaluate"),
+    "calibrate": ("scripts.models.commands.measuring", "calibrate"),
+    "compare": ("scripts.models.commands.measuring", "compare"),
 }
 
 models = typer.Typer(

@@ -1,0 +1,234 @@
+"""A roll-out that goes step by step by itself, and back by itself when the new version passes a bound.
+
+At each step a share of the callers is answered by the canary for a while; then its counts are held against the stable
+version's. Errors are looked at all the time, for they hurt callers; the spread of scores and the times only at the end
+of a step, for whoever looks often enough at chance finds something.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import msgspec
+
+from bentos.cards import Canary, Route
+from bentos.contract import Figures, Modality
+from scripts.models import history
+from scripts.models.errors import RefusedError
+from scripts.models.following import ask_bentos
+from scripts.models.judging import Bounds, Counts, Measured, breach, counts_of, measure, too_many_errors
+from scripts.models.repository import Repository
+from scripts.models.rollout import DRAIN_DEADLINE_S, Change, Wish, point, point_back
+from scripts.models.serving import Platform
+from scripts.models.traffic import promoted, rolled_back, with_canary
+
+_POLL_S: Final = 1.0
+
+Figured = Mapping[Modality, Figures]
+End = Literal["promoted", "rolled_back", "starved", "overtaken"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The shares in percent, one after the other; how long each is held, in seconds, and how many calls it needs.
+
+    A step with too few calls is held on for at most `patience_s` in all.
+    """
+
+    steps: tuple[float, ...] = (1.0, 5.0, 25.0, 100.0)
+    hold_s: float = 600.0
+    min_calls: int = 100
+    patience_s: float = 86_400.0
+    bounds: Bounds = field(default_factory=Bounds)
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """What a step showed: calls and errors of the canary, and how it compares; None where too few calls say nothing."""
+
+    percent: float
+    seconds: float
+    calls: int
+    errors: int
+    p95_ms: float | None
+    stable_p95_ms: float | None
+    psi: float | None
+    ks: float | None
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How a roll-out ended: `why` in a sentence, the steps that it took, and the last change of the route.
+
+    `starved`: too few calls came, and it stands where it stood; `overtaken`: somebody else has changed the route.
+    """
+
+    end: End
+    why: str
+    steps: tuple[Step, ...]
+    change: Change | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Verdict:
+    """How a step ended."""
+
+    end: Literal["kept", "broken", "starved", "overtaken"]
+    measured: Measured
+    seconds: float
+    why: str = ""
+
+
+class AutoRollout:
+    """One roll-out of a version; `tell` gets a line for what happens, `at` is the share that it stands at."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        platform: Platform,
+        model: str,
+        version: int,
+        plan: Plan,
+        *,
+        tell: Callable[[str], None],
+        reason: str = "",
+        drain_s: float = DRAIN_DEADLINE_S,
+    ) -> None:
+        self._repository = repository
+        self._platform = platform
+        self._model = model
+        self._version = version
+        self._plan = plan
+        self._tell = tell
+        self._reason = reason
+        self._drain_s = drain_s
+        self._began: Figured = {}
+        self.at: float | None = None
+
+    async def run(self) -> Outcome:
+        """Go through the steps, and promote at the end or go back. Raises what `point` does; it stands at `at` then."""
+        steps: list[Step] = []
+        self._began = (await ask_bentos(self._platform)).figures
+        change: Change | None = None
+        for percent in self._plan.steps:
+            change = await self._stand_at(percent)
+            verdict = await self._hold(percent)
+            steps.append(_step(percent, verdict))
+            self._tell(_in_words(steps[-1]))
+            if verdict.end == "broken":
+                change = await self.go_back(verdict.why)
+                return Outcome(end="rolled_back", why=verdict.why, steps=tuple(steps), change=change)
+            if verdict.end != "kept":
+                return Outcome(end=verdict.end, why=verdict.why, steps=tuple(steps), change=change)
+        why = "Every bound was kept at every step."
+        wish = self._wish("promote", self._version, lambda route: promoted(self._model, self._ours(route), None), why)
+        change = await point(self._repository, self._platform, wish)
+        self.at = None
+        return Outcome(end="promoted", why=why, steps=tuple(steps), change=change)
+
+    async def go_back(self, why: str) -> Change:
+        """Give the canary no more traffic. Raises `RefusedError` where it has none any more."""
+        route = self._repository.route(self._model)
+        wish = self._wish(
+            "rollback",
+            route.stable if route else self._version,
+            lambda route: rolled_back(self._model, self._ours(route)),
+            why,
+        )
+        change = await point_back(self._repository, self._platform, wish)
+        self.at = None
+        return change
+
+    async def _stand_at(self, percent: float) -> Change:
+        wish = self._wish(
+            "rollout",
+            self._version,
+            lambda route: with_canary(self._model, route, self._version, percent),
+            f"step to {percent:g} %",
+        )
+        change = await point(self._repository, self._platform, wish)
+        self.at = percent
+        self._tell(f"{self._model}:{self._version} gets {percent:g} % of the callers.")
+        for note in change.settled.notes:
+            self._tell(note)
+        return change
+
+    async def _hold(self, percent: float) -> _Verdict:
+        """Watch one step until it is judged."""
+        plan = self._plan
+        began = time.monotonic()
+        before = (await ask_bentos(self._platform)).figures
+        while True:
+            await asyncio.sleep(min(_POLL_S, plan.hold_s))
+            passed = time.monotonic() - began
+            route = self._repository.route(self._model)
+            now = (await ask_bentos(self._platform)).figures
+            canary = counts_of(before, now, self._model, self._version)
+            stable = self._stable(now, route.stable if route else 0)
+            measured = measure(canary, stable, min_calls=plan.min_calls)
+            if route is None or route.canary != Canary(version=self._version, percent=percent):
+                why = f"Somebody else has changed the traffic of {self._model}; it is left as it is."
+                return _Verdict(end="overtaken", measured=measured, seconds=passed, why=why)
+            enough = passed >= plan.hold_s and canary.calls >= plan.min_calls
+            look = breach if enough else too_many_errors
+            broken = look(measured, plan.bounds, min_calls=plan.min_calls)
+            if broken:
+                return _Verdict(end="broken", measured=measured, seconds=passed, why=f"At {percent:g} %, {broken}.")
+            if enough:
+                return _Verdict(end="kept", measured=measured, seconds=passed)
+            if passed >= max(plan.patience_s, plan.hold_s):
+                why = self._starved(canary.calls, percent)
+                return _Verdict(end="starved", measured=measured, seconds=passed, why=why)
+
+    def _starved(self, calls: int, percent: float) -> str:
+        return (
+            f"Only {calls} calls came at {percent:g} %, and {self._plan.min_calls} are needed to judge; it stays at "
+            f"that share. Go on with fewer: bonafide models rollout {self._model} {self._version} --auto "
+            f"--steps {percent:g},100 --min-calls {max(calls, 1)}."
+        )
+
+    def _stable(self, now: Figured, number: int) -> Counts:
+        """Counts of the stable version since the roll-out began, or since the Bentos did where those are too few."""
+        recent = counts_of(self._began, now, self._model, number)
+        return recent if recent.answered >= self._plan.min_calls else counts_of({}, now, self._model, number)
+
+    def _ours(self, route: Route | None) -> Route:
+        """The route, where our version is its canary: nobody else's change is to be taken back."""
+        if route is None or route.canary is None or route.canary.version != self._version:
+            raise RefusedError(f"Version {self._version} of {self._model} is not being rolled out any more.")
+        return route
+
+    def _wish(self, action: history.Action, version: int, route: Callable[[Route | None], Route], why: str) -> Wish:
+        reason = f"{self._reason}: {why}" if self._reason else why
+        return Wish(
+            action=action,
+            model=self._model,
+            version=version,
+            route=route,
+            reason=reason,
+            drain_s=self._drain_s,
+            details={"auto": True},
+        )
+
+
+def _step(percent: float, verdict: _Verdict) -> Step:
+    measured = verdict.measured
+    return Step(
+        percent=percent,
+        seconds=round(verdict.seconds, 1),
+        calls=measured.canary.calls,
+        errors=measured.canary.errors,
+        p95_ms=None if measured.p95_s is None else round(1000 * measured.p95_s, 1),
+        stable_p95_ms=None if measured.stable_p95_s is None else round(1000 * measured.stable_p95_s, 1),
+        psi=None if measured.psi is None else round(measured.psi, 4),
+        ks=None if measured.ks is None else round(measured.ks, 4),
+    )
+
+
+def _in_words(step: Step) -> str:
+    text = f"{step.percent:g} % for {step.seconds:.0f} s: {step.calls} calls, {step.errors} errors"
+    if step.p95_ms is not None and step.stable_p95_ms is not None:
+        text += f", p95 {step.p95_ms:.0f} ms of inference ({step.stable_p95_ms:.0f} ms stable)"
+    if step.psi is not None and step.ks is not None:
+        text += f", PSI {step.psi:.3f}, KS {step.ks:.3f}"
+    return text + "."
