@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Final
 from uuid import UUID
 
@@ -15,6 +16,7 @@ import structlog
 
 from bentos.contract import (
     DETECT_PATH,
+    FIGURES_PATH,
     HEADER_CALLER,
     HEADER_DEADLINE_MS,
     HEADER_MODEL,
@@ -26,6 +28,7 @@ from bentos.contract import (
     MODELS_PATH,
     READY_PATH,
     Modality,
+    ModelDetails,
     ModelInfo,
     ModelList,
     Progress,
@@ -38,7 +41,7 @@ from gateway.detections.media import Media, SpooledMedia
 from gateway.errors import DeadlineExceededError, InferenceUnavailableError
 from gateway.settings import MEDIA_MODALITIES, MIB, GatewaySettings
 
-__all__ = ["BentoAnswer", "BentoClient", "OnProgress", "open_bento_client"]
+__all__ = ["RETRY_AFTER_S", "BentoAnswer", "BentoClient", "OnProgress", "open_bento_client"]
 
 OnProgress = Callable[[Progress], Awaitable[None]]
 """What is told each time a Bento says how far it is; it is waited for."""
@@ -55,6 +58,7 @@ _BROKEN: Final = (aiohttp.ClientError, OSError)
 
 _log = structlog.stdlib.get_logger(__name__)
 _MODELS = msgspec.json.Decoder(ModelList)
+_MODEL = msgspec.json.Decoder(ModelDetails)
 
 
 class BentoClient:
@@ -137,11 +141,29 @@ class BentoClient:
         except (TimeoutError, *_BROKEN, msgspec.MsgspecError) as error:
             raise _unreachable(modality, error) from error
 
+    async def model(self, modality: Modality, name: str) -> ModelDetails | None:
+        """What the Bento of a modality tells of one model; None where it serves none of that name.
+
+        Raises:
+            InferenceUnavailableError: It does not answer as it should.
+        """
+        path = f"{MODELS_PATH}/{name}"
+        if path == FIGURES_PATH:
+            return None
+        try:
+            async with self._session.get(self._urls[modality] + path, timeout=_PROBE_TIMEOUT) as response:
+                if response.status == HTTPStatus.NOT_FOUND:
+                    return None
+                response.raise_for_status()
+                return _MODEL.decode(await response.read())
+        except (TimeoutError, *_BROKEN, msgspec.MsgspecError) as error:
+            raise _unreachable(modality, error) from error
+
     async def ready(self, modality: Modality) -> bool:
         """Whether the Bento of a modality says that it is ready."""
         try:
             async with self._session.get(self._urls[modality] + READY_PATH, timeout=_PROBE_TIMEOUT) as response:
-                return response.status == 200  # noqa: PLR2004
+                return response.status == HTTPStatus.OK
         except (TimeoutError, *_BROKEN):
             return False
 

@@ -28,15 +28,19 @@ from bentos.contract import (
     FailureLine,
     ImageEvidence,
     Modality,
+    ModelDetails,
     ModelInfo,
     ModelList,
     Progress,
     ProgressLine,
     Reason,
+    TextEvidence,
     Thresholds,
     Timings,
+    Traffic,
     Verdict,
     VerdictLine,
+    VersionDetails,
     VersionInfo,
     VideoEvidence,
     read_reference,
@@ -91,6 +95,7 @@ class FakeBento:
         app = web.Application(client_max_size=_LARGEST_BODY)
         app.router.add_post(DETECT_PATH, self._detect)
         app.router.add_get(MODELS_PATH, self._models)
+        app.router.add_get(f"{MODELS_PATH}/{{name}}", self._model)
         app.router.add_get(READY_PATH, self._ready)
         return app
 
@@ -153,6 +158,12 @@ class FakeBento:
         )
         return _answer(ModelList(models=models))
 
+    async def _model(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if name not in self.script.models:
+            return _answer(ErrorBody(code="unknown_model", message="No model of that name is served here."), 404)
+        return _answer(_told(self._modality, name, self.script.models))
+
     async def _ready(self, _: web.Request) -> web.Response:
         return web.Response(status=200 if self.script.ready else 503)
 
@@ -163,6 +174,41 @@ def _answer(body: msgspec.Struct, status: int = 200) -> web.Response:
 
 def _failure(status: int, body: ErrorBody) -> FailureLine:
     return FailureLine(status=status, error=body, retry_after_s=None)
+
+
+def _told(modality: Modality, name: str, models: dict[str, str]) -> ModelDetails:
+    version = VersionDetails(
+        version=1,
+        roles=("stable",),
+        digest=_DIGEST,
+        demo=True,
+        precision="fp32",
+        thresholds=_THRESHOLDS,
+        metrics={"auc": 0.5},
+        calibration=None,
+        parity=None,
+        encoder=None,
+        derived_from=None,
+        label_order=(),
+        source="made up",
+        licence="Apache-2.0",
+        intended_use="To test the gateway.",
+        limits="It looks at nothing.",
+        created="2026-11-21",
+    )
+    return ModelDetails(
+        name=name,
+        title=models[name],
+        description="Gives made-up scores.",
+        modality=modality,
+        default=name == next(iter(models)),
+        versions=(version,),
+        broken=(),
+        traffic=Traffic(stable=1, canary=None, shadow=None, previous=None),
+        ensemble=None,
+        started=0.0,
+        figures=(),
+    )
 
 
 def _made_up(modality: Modality, p_fake: float, model: str) -> Detection:
@@ -193,6 +239,7 @@ _EVIDENCE: Final[dict[Modality, Evidence]] = {
         width=1, height=1, duration_s=1, codec="h264", frames_sampled=1, faces_found=0, tracks=()
     ),
     Modality.AUDIO: AudioEvidence(duration_s=1, sample_rate=16000, channels=1, codec="pcm_s16le", windows=()),
+    Modality.TEXT: TextEvidence(characters=1, words=1, encoding="utf-8", passages=()),
 }
 
 

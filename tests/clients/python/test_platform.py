@@ -110,6 +110,10 @@ async def test_verdicts_are_labelled_rated_deleted_restored_and_exported(either,
     days = await either.all(client.usage_days(group_by="modality", limit=1))
     assert {(day.modality, day.charged, day.bytes) for day in days} == {("image", 1, len(JPEG)), ("audio", 1, len(WAV))}
     assert {model.name for model in (await either(client.models.list)).models} >= {"image_fake", "audio_fake"}
+    told = await either(client.models.retrieve, "image_fake")
+    assert (told.default_of, told.versions[0].roles, told.traffic.stable) == (("image",), ("stable",), 1)
+    with pytest.raises(NotFoundError):
+        await either(client.models.retrieve, "nothing")
 
 
 async def test_a_repeated_call_is_one_detection(either, client, bentos):
