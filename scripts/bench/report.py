@@ -65,10 +65,7 @@ def render(results: Results) -> str:
     machine = results.machine
     cores = f"{machine['cores']} cores ({machine['processor']})"
     parts = [f"Measured {results.started} on {cores}, {machine['memory_gb']} GB, Python {machine['python']}."]
-    if results.image:
-        parts += [_image_table(results.image), _steps(results.image)]
-    if results.control:
-        parts += [_image_table(results.control), _control_steps(results.control)]
+    parts += _of_load(results)
     if results.history:
         parts.append(_history_table(results.history, results.settings["rows"]))
     parts += _of_gateway_alone(results)
@@ -76,8 +73,6 @@ def render(results: Results) -> str:
         parts.append(_long_table(results.long))
     if results.uploads:
         parts.append(_upload_table(results.uploads))
-    if results.precision:
-        parts.append(_image_table(results.precision))
     if results.media:
         parts.append(_media_table(results.media))
     if results.memory:
@@ -87,6 +82,18 @@ def render(results: Results) -> str:
     if results.outcomes:
         parts.append(_outcome_table(results.outcomes))
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _of_load(results: Results) -> list[str]:
+    """What callers who wait for each answer were given, and what it cost."""
+    parts: list[str] = []
+    if results.image:
+        parts += [_image_table(results.image), _steps(results.image)]
+    if results.control:
+        parts += [_image_table(results.control), _control_steps(results.control)]
+    if results.precision:
+        parts.append(_image_table(results.precision))
+    return parts
 
 
 def _of_gateway_alone(results: Results) -> list[str]:
