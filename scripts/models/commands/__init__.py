@@ -9,6 +9,7 @@ from scripts.lazy import Commands, lazy_group
 COMMANDS: Final[Commands] = {
     "import": ("scripts.models.commands.importing", "import_command"),
     "quantise": ("scripts.models.commands.precision", "quantise"),
+    "optimise": ("scripts.models.commands.precision", "optimise"),
     "list": ("scripts.models.commands.reading", "list_models"),
     "show": ("scripts.models.commands.reading", "show"),
     "history": ("scripts.models.commands.reading", "history"),

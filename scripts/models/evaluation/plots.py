@@ -70,8 +70,8 @@ def _roc(axes: Any, p_fake: NDArray, truth: NDArray) -> None:
 def _det(axes: Any, p_fake: NDArray, truth: NDArray) -> None:
     """Martin et al., 1997, "The DET curve in assessment of detection task performance": both errors, in probits."""
     accused, found = rates(p_fake, truth)
-    # No set shows errors smaller than half a medium.
-    least = 0.5 / max(np.count_nonzero(truth), np.count_nonzero(~truth))
+    # No set shows errors smaller than half a medium; the axes of a tiny one would have no length.
+    least = min(0.1, 0.5 / max(np.count_nonzero(truth), np.count_nonzero(~truth)))
     curve = [_probits(np.clip(errors, least, 1 - least)) for errors in (accused, 1 - found)]
     ticks = [tick for tick in _DET_TICKS if tick >= least]
     ends = _probits(np.asarray([least, 1 - least]))

@@ -58,7 +58,7 @@ class Speed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
-    """A version on a labelled set. `figures` are named as in `NAMES`; `bootstrap` says how their intervals were made."""
+    """Media a second with `at_once` calls at once, and milliseconds of a call and of inference in it."""
 
     model: str
     version: int
