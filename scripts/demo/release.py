@@ -29,7 +29,8 @@ from scripts.demo.catalogue import AUDIO_TRANSFORMER, DEMO_LIMITS, IMAGE_CNN, IN
 from scripts.demo.image_model import detector_of, encoder_of
 from scripts.demo.shapes import CROP, FEATURES, FRAMES, MARGIN, WINDOW
 from scripts.models.calibration import sigmoid
-from scripts.models.export import export_keras, export_torch
+from scripts.models.export import export_keras
+from scripts.models.export_torch import export_torch
 from scripts.models.graph import Logits, Pixels, give_p_fake, take_pixels, take_waveform
 from scripts.models.publish import CONFIG_FILE, digest_of, publish_version, write_file, write_golden, write_traffic
 from scripts.models.session import check_parity, run_graph

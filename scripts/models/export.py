@@ -1,4 +1,4 @@
-"""Frameworks to ONNX: a Keras model or a torch module becomes a graph with named ends and a dynamic batch."""
+"""Keras to ONNX: a model becomes a graph with named ends and a dynamic batch."""
 
 import tempfile
 import warnings
@@ -7,11 +7,10 @@ from pathlib import Path
 
 import keras
 import onnx
-import torch
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from scripts.models.graph import BATCH, rename_ends
+from scripts.models.graph import rename_ends
 
 
 def export_keras(
@@ -39,23 +38,3 @@ def _declare_outputs(graph: ModelProto, shapes: Sequence[Sequence[int | None]]) 
         for dimension, size in zip(end.type.tensor_type.shape.dim[1:], shape[1:], strict=True):
             if size is not None:
                 dimension.dim_value = size
-
-
-def export_torch(module: torch.nn.Module, example: torch.Tensor, *, name: str, output: str) -> ModelProto:
-    """ONNX graph of a torch module of one input [batch, …], called `name`, and one output, called `output`."""
-    module.eval()
-    with warnings.catch_warnings():
-        # torch's exporter walks over its own deprecated tree types.
-        warnings.simplefilter("ignore", FutureWarning)
-        program = torch.onnx.export(
-            module,
-            (example,),
-            input_names=[name],
-            output_names=[output],
-            dynamic_shapes=({0: torch.export.Dim(BATCH, min=1)},),
-            dynamo=True,
-            verbose=False,
-        )
-    if program is None:
-        raise RuntimeError("torch gave no ONNX program")
-    return rename_ends(program.model_proto, inputs=[name], outputs=[output])

@@ -9,7 +9,7 @@ import torch
 from onnx import ModelProto
 
 from scripts.models.errors import RefusedError
-from scripts.models.export import export_torch
+from scripts.models.export_torch import export_torch
 
 
 def convert(module: torch.nn.Module, example: torch.Tensor, *, name: str, output: str) -> ModelProto:

@@ -5,7 +5,7 @@ import torch
 from onnx import ModelProto, TensorProto, helper
 
 from scripts.models.calibration import sigmoid
-from scripts.models.export import export_torch
+from scripts.models.export_torch import export_torch
 from scripts.models.graph import (
     GraphError,
     Logits,
