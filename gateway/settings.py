@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from bentos.contract import Modality
+from bentos.contract import LONG_MODALITIES, Modality
 from gateway.issuers.configuration import TrustedIssuer
 from gateway.oidc.configuration import OidcProvider
 
 MIB: Final = 1024 * 1024
-MEDIA_MODALITIES: Final = (Modality.IMAGE, Modality.VIDEO, Modality.AUDIO)
+MEDIA_MODALITIES: Final = (Modality.IMAGE, Modality.VIDEO, Modality.AUDIO, Modality.TEXT)
 """The modalities that come as files and have a Bento."""
 FIGURES_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 """Prometheus' own variable: the folder where processes add up their figures; read when its library is imported."""
@@ -48,6 +48,7 @@ class GatewaySettings(BaseSettings):
     image_bento_url: str = Field("http://127.0.0.1:3001", description="Address of the image Bento.")
     video_bento_url: str = Field("http://127.0.0.1:3002", description="Address of the video Bento.")
     audio_bento_url: str = Field("http://127.0.0.1:3003", description="Address of the audio Bento.")
+    text_bento_url: str = Field("http://127.0.0.1:3004", description="Address of the text Bento.")
     spool: Path = Field(description="Folder for large uploads, shared with the Bentos.")
     object_store: str | None = Field(
         None,
@@ -65,6 +66,7 @@ class GatewaySettings(BaseSettings):
     image_max_bytes: int = Field(10 * MIB, gt=0, description="Largest image accepted.")
     video_max_bytes: int = Field(100 * MIB, gt=0, description="Largest video accepted.")
     audio_max_bytes: int = Field(50 * MIB, gt=0, description="Largest audio file accepted.")
+    text_max_bytes: int = Field(MIB, gt=0, description="Largest text accepted.")
     memory_limit_bytes: int = Field(8 * MIB, gt=0, description="Uploads above this go to the spool folder.")
     upload_memory_bytes: int = Field(
         256 * MIB, gt=0, description="Memory that all uploads of a process share before they go to the spool folder."
@@ -73,6 +75,7 @@ class GatewaySettings(BaseSettings):
     image_deadline_s: float = Field(25, gt=0, description="Longest time that judging an image may take.")
     video_deadline_s: float = Field(280, gt=0, description="Longest time that judging a video may take.")
     audio_deadline_s: float = Field(280, gt=0, description="Longest time that judging an audio file may take.")
+    text_deadline_s: float = Field(60, gt=0, description="Longest time that judging a text may take.")
     job_deadline_s: float = Field(
         3600, gt=0, le=6 * 3600, description="Longest time that judging a video or a sound of a job may take."
     )
@@ -223,30 +226,33 @@ class GatewaySettings(BaseSettings):
         return value
 
     def bento_url(self, modality: Modality) -> str:
-        """Address of the Bento that judges `modality`, without a trailing slash. Raises KeyError for text."""
+        """Address of the Bento that judges `modality`, without a trailing slash."""
         urls = {
             Modality.IMAGE: self.image_bento_url,
             Modality.VIDEO: self.video_bento_url,
             Modality.AUDIO: self.audio_bento_url,
+            Modality.TEXT: self.text_bento_url,
         }
         return urls[modality].rstrip("/")
 
     def media_limit(self, modality: Modality) -> int:
-        """Largest file of `modality` in bytes. Raises KeyError for text."""
+        """Largest file of `modality` in bytes."""
         limits = {
             Modality.IMAGE: self.image_max_bytes,
             Modality.VIDEO: self.video_max_bytes,
             Modality.AUDIO: self.audio_max_bytes,
+            Modality.TEXT: self.text_max_bytes,
         }
         return limits[modality]
 
     def deadline(self, modality: Modality, *, long: bool = False) -> float:
-        """Seconds that judging a medium of `modality` may take; `long`: in a job. Raises KeyError for text."""
-        if long and modality is not Modality.IMAGE:
+        """Seconds that judging a medium of `modality` may take; `long`: in a job."""
+        if long and modality in LONG_MODALITIES:
             return self.job_deadline_s
         deadlines = {
             Modality.IMAGE: self.image_deadline_s,
             Modality.VIDEO: self.video_deadline_s,
             Modality.AUDIO: self.audio_deadline_s,
+            Modality.TEXT: self.text_deadline_s,
         }
         return deadlines[modality]

@@ -146,7 +146,7 @@ class Making:
             if upload is None:
                 raise NotFoundError("There is no such upload, or it is not complete.")
             if upload.modality is None:
-                raise NotFoundError("This upload is neither an image, nor a video, nor audio.")
+                raise NotFoundError("This upload is neither an image, nor a video, nor audio, nor text.")
             filename, modality = upload.filename, Modality(upload.modality)
         if not allows(caller.scopes, DETECT[modality]):
             raise MissingScopeError(f"This key lacks the scope `detect:{modality}`.")

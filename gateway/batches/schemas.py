@@ -25,7 +25,7 @@ class NewItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     upload_id: UUID | None = None
     url: Address | None = None
-    modality: Literal["image", "video", "audio"] | None = None
+    modality: Literal["image", "video", "audio", "text"] | None = None
     model: ModelName | None = None
     client_reference: Reference | None = None
     tags: Tags = ()

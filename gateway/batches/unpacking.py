@@ -169,7 +169,7 @@ class Unpacking:
         try:
             with archive.path.open("rb") as file:
                 head = await self._write(writer, file, entry)
-            sniffed = sniff(head)
+            sniffed = sniff(head, name=entry.name)
             modality = settle_modality(sniffed, None)
             _refuse_over(writer.size, self._settings.media_limit(modality), modality.value)
             return Upload(
@@ -194,7 +194,7 @@ class Unpacking:
             if len(head) < SNIFFED_BYTES:
                 head += piece[: SNIFFED_BYTES - len(head)]
                 if len(head) >= SNIFFED_BYTES:
-                    settle_modality(sniff(head), None)
+                    settle_modality(sniff(head, name=entry.name), None)
             if piece and not writer.keep(piece):
                 await writer.spool(piece)
         return head

@@ -12,7 +12,7 @@ from litestar.types import Receive
 
 from bentos.contract import Modality
 from gateway.detections.media import MediaWriter
-from gateway.detections.sniffing import Sniffed
+from gateway.detections.sniffing import Sniffed, sniff
 from gateway.errors import ClientGoneError, InvalidBodyError, MissingFileError, RequestError
 from gateway.settings import MEDIA_MODALITIES, MIB
 
@@ -93,6 +93,7 @@ class Form:
     reuse: bool = False
     keep: bool | None = None
     filename: str | None = None
+    announced: str = ""
     head: bytes = b""
     sniffed: Sniffed | None = None
     part: str = ""
@@ -104,14 +105,19 @@ class Form:
         """Whether what comes next belongs to the file."""
         return self.part == self.file_field
 
-    def begin(self, name: str, filename: str | None) -> None:
-        """A part begins."""
+    def begin(self, name: str, filename: str | None, announced: str = "") -> None:
+        """A part begins, which says to be of the media type `announced`."""
         self.part = name
         self.field = bytearray()
         if name == self.file_field:
             if self.filename is not None:
                 raise InvalidBodyError("Send one file per request.")
-            self.filename = clean_filename(filename or "")
+            self.name(filename or "")
+            self.announced = announced.lower()
+
+    def name(self, filename: str) -> None:
+        """Call the file so, as far as a file can be."""
+        self.filename = clean_filename(filename)
 
     def add(self, chunk: bytes) -> None:
         """A piece of a part that is not the file."""
@@ -135,13 +141,17 @@ class Form:
         if value:
             self._set(value)
 
+    def sniff(self) -> Sniffed:
+        """What the file is, as far as has been read."""
+        return self.sniffed or sniff(self.head, name=self.filename or "", announced=self.announced)
+
     def _set(self, value: str) -> None:
         match self.part:
             case "model":
                 self.model = self.models.read(value)
             case "modality" if not self.fixed_modality:
                 if value not in MEDIA_MODALITIES:
-                    raise RequestError("The modality must be image, video or audio.", code="invalid_modality")
+                    raise RequestError("The modality must be image, video, audio or text.", code="invalid_modality")
                 self.modality = Modality(value)
             case "client_reference":
                 self.client_reference = read_client_reference(value)

@@ -42,7 +42,7 @@ async def create_detection(
     reception: NamedDependency[Reception],
     later_detections: NamedDependency[LaterDetections],
 ) -> Response[DetectionView | None]:
-    """Judge an image, a video or an audio file, and answer its verdict with the evidence.
+    """Judge an image, a video, an audio file or a text, and answer its verdict with the evidence.
 
     One detection is charged when it is admitted, and refunded when no verdict is reached. A call that sends
     `Prefer: respond-async, wait=N` is answered 202 with a job where its verdict takes longer than N seconds, which may

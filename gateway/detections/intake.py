@@ -21,7 +21,9 @@ from multipart import (
 from bentos.contract import Modality
 from gateway.detections.forms import ANY_MODEL, Form, ModelChoice, RequestBody
 from gateway.detections.media import Media, MediaStore
-from gateway.detections.sniffing import SNIFFED_BYTES, settle_modality, sniff
+from gateway.detections.sniffing import SNIFFED_BYTES, TEXT_TYPE, settle_modality
+from gateway.detections.texts import FILENAME as TEXT_NAME
+from gateway.detections.texts import JSON_TYPE, check_charset, is_text_body, read_new_text
 from gateway.errors import (
     EmptyFileError,
     InvalidBodyError,
@@ -33,6 +35,8 @@ from gateway.settings import MEDIA_MODALITIES, MIB, GatewaySettings
 
 _PARTS: Final = 16
 _FORM_OVERHEAD: Final = 64 * 1024
+_ESCAPED: Final = 3
+"""How many times as long as itself a text may be in JSON, where characters may be written by their numbers."""
 
 Authorise = Callable[[int, int], Awaitable[object]]
 LetIn = Callable[[int], Awaitable[object]]
@@ -76,6 +80,8 @@ class Intake:
     ) -> Upload:
         """Read a form with a file, in the field `file_field`, and perhaps what `Form` knows beside it.
 
+        Where the modality is open the body may also be a text, as it is or within JSON.
+
         `models` says what the name of a model in the form means.
 
         `authorise` is awaited before anything is written to disk, so that only callers who may can fill it. It is told
@@ -87,9 +93,13 @@ class Intake:
         """
         kind, options = parse_options_header(content_type)
         boundary = options.get("boundary")
-        if kind != "multipart/form-data" or not boundary:
+        if modality is None and is_text_body(kind):
+            modality = Modality.TEXT
+            check_charset(options.get("charset"))
+        elif kind != "multipart/form-data" or not boundary:
             raise InvalidBodyError(f"Send the file as multipart/form-data, in a field named `{file_field}`.")
-        if content_length is not None and content_length > self._limit(modality) + _FORM_OVERHEAD:
+        escaped = _ESCAPED if kind == JSON_TYPE else 1
+        if content_length is not None and content_length > escaped * self._limit(modality) + _FORM_OVERHEAD:
             raise self._too_large(modality)
         form = Form(
             writer=self._store.writer(),
@@ -101,7 +111,9 @@ class Intake:
         )
         try:
             async with asyncio.timeout(self._settings.upload_timeout_s):
-                await self._parse(form, body, boundary, partial(self._let_in, authorise, form, content_length or 0))
+                let_in = partial(self._let_in, authorise, form, content_length or 0)
+                take = {JSON_TYPE: self._take_json, TEXT_TYPE: self._take_text}.get(kind, self._parse)
+                await take(form, body, let_in, boundary or "")
                 return await self._conclude(form)
         except BaseException as error:
             await form.writer.discard()
@@ -120,7 +132,7 @@ class Intake:
         charge = self._settings.reuse_charge if form.reuse else 1
         await authorise(max(announced - _FORM_OVERHEAD, arrived), charge)
 
-    async def _parse(self, form: Form, body: RequestBody, boundary: str, let_in: LetIn) -> None:
+    async def _parse(self, form: Form, body: RequestBody, let_in: LetIn, boundary: str) -> None:
         with PushMultipartParser(boundary, max_segment_count=_PARTS) as parser:
             while not body.complete:
                 chunk = await body.next()
@@ -128,7 +140,7 @@ class Intake:
                     continue
                 for event in parser.parse(chunk):
                     if isinstance(event, MultipartSegment):
-                        form.begin(event.name, event.filename)
+                        form.begin(event.name, event.filename, event.content_type or "")
                     elif event is None:
                         form.end()
                     elif form.in_file:
@@ -136,11 +148,34 @@ class Intake:
                     else:
                         form.add(event)
 
+    async def _take_text(self, form: Form, body: RequestBody, let_in: LetIn, _: str) -> None:
+        form.name(TEXT_NAME)
+        while not body.complete:
+            chunk = await body.next()
+            if chunk:
+                await self._take(form, chunk, let_in)
+
+    async def _take_json(self, form: Form, body: RequestBody, let_in: LetIn, _: str) -> None:
+        form.name(TEXT_NAME)
+        document = self._store.writer()
+        try:
+            while not body.complete:
+                chunk = await body.next()
+                if document.size + len(chunk) > _ESCAPED * self._limit(Modality.TEXT) + _FORM_OVERHEAD:
+                    raise self._too_large(Modality.TEXT)
+                if not document.keep(chunk):
+                    raise OverloadedError("There is no room for the text right now.")
+            text = read_new_text(document.held, form)
+        finally:
+            await document.discard()
+        if text:
+            await self._take(form, text, let_in)
+
     async def _take(self, form: Form, chunk: bytes, let_in: LetIn) -> None:
         if form.sniffed is None:
             form.head += chunk[: SNIFFED_BYTES - len(form.head)]
             if len(form.head) >= SNIFFED_BYTES:
-                form.sniffed = sniff(form.head)
+                form.sniffed = form.sniff()
         modality = form.modality or (form.sniffed.modality if form.sniffed else None)
         if form.writer.size + len(chunk) > self._limit(modality):
             raise self._too_large(modality)
@@ -180,14 +215,14 @@ class Intake:
             raise MissingFileError(f"The multipart field `{form.file_field}` is missing.")
         if form.writer.size == 0:
             raise EmptyFileError
-        sniffed = form.sniffed or sniff(form.head)
+        sniffed = form.sniff()
         modality = settle_modality(sniffed, form.modality)
         if form.writer.size > self._limit(modality):
             raise self._too_large(modality)
         return Upload(
             media=await form.writer.finish(),
             modality=modality,
-            media_type=sniffed.media_type,
+            media_type=TEXT_TYPE if modality is Modality.TEXT else sniffed.media_type,
             filename=form.filename,
             model=form.model,
             client_reference=form.client_reference,

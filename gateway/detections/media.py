@@ -108,6 +108,11 @@ class MediaWriter:
         """Whether it goes to a file."""
         return self._file is not None
 
+    @property
+    def held(self) -> bytes:
+        """What is in memory."""
+        return b"".join(self._chunks)
+
     def keep(self, chunk: bytes) -> bool:
         """Keep a chunk in memory; false where that must not be, and the caller has to `spool` it."""
         size = len(chunk)

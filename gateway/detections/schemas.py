@@ -13,6 +13,7 @@ from bentos.contract import (
     MemberScore,
     Modality,
     Reason,
+    TextEvidence,
     Thresholds,
     Timings,
     Verdict,
@@ -84,7 +85,7 @@ class DetectionView(DetectionSummary, frozen=True):
     unscored: tuple[Reason, ...] = ()
     digest: str | None = None
     thresholds: Thresholds | None = None
-    evidence: ImageEvidence | VideoEvidence | AudioEvidence | None = None
+    evidence: ImageEvidence | VideoEvidence | AudioEvidence | TextEvidence | None = None
     timings: Timings | None = None
     members: tuple[MemberScore, ...] = ()
 

@@ -7,12 +7,14 @@ from urllib.parse import unquote, urlsplit
 
 from bentos.contract import Modality
 from gateway.detections.forms import clean_filename
+from gateway.detections.sniffing import TEXT_ENDINGS
 from gateway.errors import InvalidBodyError
 
 _ENDINGS: Final[Mapping[str, Modality]] = {
     **dict.fromkeys(("jpg", "jpeg", "png", "webp", "bmp", "gif"), Modality.IMAGE),
     **dict.fromkeys(("mp4", "mov", "avi", "mkv", "webm", "m4v"), Modality.VIDEO),
     **dict.fromkeys(("wav", "mp3", "flac", "ogg", "m4a", "aac", "opus"), Modality.AUDIO),
+    **dict.fromkeys(TEXT_ENDINGS, Modality.TEXT),
 }
 """What the end of an address's path tells of what is there; what comes is looked at all the same."""
 

@@ -28,7 +28,7 @@ _PIECE: Final = 256 * 1024
 _STALL_S: Final = 15.0
 """A transfer that stands still for so long is given up, however much time there is."""
 _HEADERS: Final = {
-    "accept": "image/*, video/*, audio/*, application/octet-stream;q=0.5",
+    "accept": "image/*, video/*, audio/*, text/plain, application/octet-stream;q=0.5",
     # What is compressed on the way may be far larger than what was sent.
     "accept-encoding": "identity",
     "user-agent": "bonafide",
@@ -135,7 +135,7 @@ async def _write(writer: MediaWriter, piece: bytes) -> None:
 
 def _kind(head: bytes, modality: Modality, announced: str) -> str:
     """The media type of what begins so. Raises UnsupportedMediaError."""
-    sniffed = sniff(head)
+    sniffed = sniff(head, announced=announced if modality is Modality.TEXT else "")
     # What is not recognised is for the Bento to try, as with uploads; but no page: most wrong addresses lead to one.
     if sniffed.modality is None and announced.startswith(_PAGES):
         raise UnsupportedMediaError(f"The address answers with {announced}, not with a file.")

@@ -8,7 +8,7 @@ import msgspec
 import psycopg
 import structlog
 
-from bentos.contract import Modality, Progress
+from bentos.contract import LONG_MODALITIES, Modality, Progress
 from gateway.db.engine import Pool
 from gateway.detections.client import BentoAnswer, BentoClient
 from gateway.detections.media import MediaStore, SpooledMedia
@@ -78,7 +78,7 @@ class Judging:
         """
         media = await self._bring(job)
         try:
-            if job.modality is Modality.IMAGE:
+            if job.modality not in LONG_MODALITIES:
                 return await self._bentos.detect(
                     job.modality, media, model=job.model, request_id=job.request_id, caller=job.account_id
                 )

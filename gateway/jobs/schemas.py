@@ -26,7 +26,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     upload_id: UUID | None = None
     url: Annotated[str, msgspec.Meta(max_length=2048)] | None = None
-    modality: Literal["image", "video", "audio"] | None = None
+    modality: Literal["image", "video", "audio", "text"] | None = None
     model: ModelName | None = None
     client_reference: Reference | None = None
     tags: Annotated[tuple[Tag, ...], msgspec.Meta(max_length=16)] = ()

@@ -21,7 +21,7 @@ _FILE = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description
 _MODEL = Schema(type=OpenAPIType.STRING, description="Name of the model; the modality's default where absent.")
 _MODALITY = Schema(
     type=OpenAPIType.STRING,
-    enum=["image", "video", "audio"],
+    enum=["image", "video", "audio", "text"],
     description="What to judge the file as; recognised from its first bytes where absent.",
 )
 _FRAME = Schema(
@@ -61,11 +61,39 @@ def _form(properties: dict[str, Schema], file_field: str = "file") -> RequestBod
 
 @dataclass
 class FileOperation(Operation):
-    """Takes a file of any modality."""
+    """Takes a file of any modality in a form, or a text as it is or within JSON."""
 
     def __post_init__(self) -> None:
         labels = {"modality": _MODALITY, "model": _MODEL, **_LABELS, "reuse": _REUSE, "store": _STORE}
-        self.request_body = _form({"file": _FILE, **labels})
+        form = _form({"file": _FILE, **labels})
+        text = Schema(type=OpenAPIType.STRING, min_length=1, description="The text to judge.")
+        named = Schema(
+            type=OpenAPIType.OBJECT,
+            required=["text"],
+            properties={
+                "text": text,
+                "filename": Schema(
+                    type=OpenAPIType.STRING, max_length=255, description="Name that it is listed under."
+                ),
+                "model": _MODEL,
+                "client_reference": _LABELS["client_reference"],
+                "tags": Schema(
+                    type=OpenAPIType.ARRAY,
+                    max_items=16,
+                    items=Schema(type=OpenAPIType.STRING, max_length=64),
+                    description="Tags of your own.",
+                ),
+                "reuse": Schema(type=OpenAPIType.BOOLEAN, description=_REUSE.description),
+                "store": Schema(type=OpenAPIType.BOOLEAN, description=_STORE.description),
+            },
+            additional_properties=False,
+        )
+        content = {
+            **form.content,
+            "text/plain": OpenAPIMediaType(schema=text),
+            "application/json": OpenAPIMediaType(schema=named, example={"text": "A text of some sentences."}),
+        }
+        self.request_body = RequestBody(required=True, content=content)
 
 
 @dataclass

@@ -112,8 +112,8 @@ def describe_api(version: str) -> OpenAPIConfig:
         version=version,
         summary="Tells genuine media from synthetic media.",
         description=(
-            "Send an image, a video or an audio file; get a calibrated verdict, the evidence behind it, and the exact "
-            "model version that gave it. Errors on `/v1` are problem documents (RFC 9457) with a stable `code`."
+            "Send an image, a video, a sound or a text; get a calibrated verdict, the evidence behind it, and the "
+            "exact model version that gave it. Errors on `/v1` are problem documents (RFC 9457) with a stable `code`."
         ),
         license=License(name="Apache-2.0", identifier="Apache-2.0"),
         contact=Contact(name="Bonafide"),

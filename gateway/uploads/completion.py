@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bentos.contract import Modality
+from bentos.contract import LONG_MODALITIES, Modality
 from gateway.db.transactions import transaction
 from gateway.detections.sniffing import SNIFFED_BYTES, settle_modality, sniff
 from gateway.errors import (
@@ -164,7 +164,8 @@ class Completion:
         for expected in (row.digest, digest):
             if expected is not None and expected != found:
                 raise DigestMismatchError(f"The SHA-256 of the file is {found.hex()}.")
-        media_type, modality = kind_of(await self._objects.head(target, SNIFFED_BYTES), row.media_type)
+        head = await self._objects.head(target, SNIFFED_BYTES)
+        media_type, modality = kind_of(head, row.media_type, row.filename)
         self._refuse_too_large(size, modality)
         values = {
             "id": row.id,
@@ -195,9 +196,9 @@ class Completion:
         return now if now.state == "ready" else None
 
     def _refuse_too_large(self, size: int, modality: Modality | None) -> None:
-        """Hold to the limit of uploads, and of pictures, which are decoded whole. Raises MediaTooLargeError."""
+        """Hold to the limit of uploads, and of what is decoded whole: pictures, texts. Raises MediaTooLargeError."""
         limit = self._settings.upload_max_bytes
-        if modality is Modality.IMAGE:
+        if modality is not None and modality not in LONG_MODALITIES:
             limit = min(limit, self._settings.media_limit(modality))
         if size > limit:
             raise MediaTooLargeError(f"The {modality or 'file'} is larger than {limit / MIB:g} MB.")
@@ -211,19 +212,19 @@ class Completion:
             _log.warning("object_not_removed", reason=error.message)
 
 
-def kind_of(head: bytes, announced: str | None) -> tuple[str, Modality | None]:
-    """Media type and modality of a file that begins with `head` and was announced as of some type; none: an archive.
+def kind_of(head: bytes, announced: str | None, name: str = "") -> tuple[str, Modality | None]:
+    """Media type and modality of a file of that beginning and `name`, announced as of some type; none: an archive.
 
     Raises:
         UnsupportedMediaError: It is of no type that is taken, or plainly of another one than was announced.
     """
     group = (announced or "").partition("/")[0]
-    asked = next((one for one in MEDIA_MODALITIES if one.value == group), None)
+    asked = next((one for one in MEDIA_MODALITIES if one.value == group and group != "text"), None)
     if head.startswith(_ARCHIVE_HEADS):
         if asked is not None:
             raise UnsupportedMediaError(f"The file is an archive, which is not {announced}.")
         return ARCHIVE_TYPE, None
-    sniffed = sniff(head)
+    sniffed = sniff(head, name=name, announced=announced or "")
     return sniffed.media_type, settle_modality(sniffed, asked)
 
 

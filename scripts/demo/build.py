@@ -7,7 +7,7 @@ import argparse
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,6 +39,10 @@ from scripts.demo.release import (
 )
 from scripts.demo.shapes import CROP, FRAMES
 from scripts.demo.sounds import Utterances, cut_windows, draw_utterances
+from scripts.demo.text_model import train_tokenizer
+from scripts.demo.text_release import release_text
+from scripts.demo.text_training import text_logits, train_text
+from scripts.demo.texts import draw_texts, genuine_documents
 from scripts.demo.video_training import clip_logits, draw_masks, train_sequence
 from scripts.models.calibration import choose_thresholds, fit_temperature, sigmoid
 from scripts.models.metrics import measure
@@ -47,6 +51,8 @@ from scripts.models.session import run_graph
 
 SEED: Final = 20_240_611
 REPOSITORY: Final = Path(__file__).parents[2] / "model_repository"
+KINDS: Final = ("image", "audio", "text")
+"""Kinds of medium whose models can be built alone; those of videos are made from those of images."""
 _Piece = TypeVar("_Piece")
 _PHOTOGRAPHS: Final = ", ".join(name.split(".")[0] for name in SPLIT["test"])
 
@@ -66,29 +72,37 @@ class Plan:
     image: Sizes = Sizes(pairs={"train": 5000, "calibration": 500, "test": 800}, epochs=3)
     video: Sizes = Sizes(pairs={"train": 320, "calibration": 100, "test": 150}, epochs=30)
     audio: Sizes = Sizes(pairs={"train": 1000, "calibration": 250, "test": 400}, epochs=5)
+    text: Sizes = Sizes(pairs={"train": 4000, "calibration": 500, "test": 800}, epochs=5)
 
 
 def main() -> None:
     """Read the command line and build."""
     parser = argparse.ArgumentParser(prog="python -m scripts.demo", description=__doc__)
     parser.add_argument("--output", type=Path, default=REPOSITORY, help="the model repository to write to")
-    build(parser.parse_args().output, Plan())
+    parser.add_argument("--only", choices=KINDS, help="build the models of one kind of medium and leave the others")
+    arguments = parser.parse_args()
+    build(arguments.output, Plan(), kinds=(arguments.only,) if arguments.only else KINDS)
 
 
-def build(output: Path, plan: Plan) -> None:
-    """Build every demo model into the model repository `output`."""
+def build(output: Path, plan: Plan, *, kinds: Collection[str] = KINDS) -> None:
+    """Build the demo models into the model repository `output`; those of videos need those of images."""
     # Threads of the children would only fight with each other, and with TensorFlow a fork is not safe.
     context = multiprocessing.get_context("spawn")
     with (
         _timed("all"),
         ProcessPoolExecutor(os.cpu_count(), mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as pool,
     ):
-        with _timed("image"):
-            trainee = build_image(output, plan.image, pool)
-        with _timed("video"):
-            build_video(output, plan.video, pool, trainee)
-        with _timed("audio"):
-            build_audio(output, plan.audio, pool)
+        if "image" in kinds:
+            with _timed("image"):
+                trainee = build_image(output, plan.image, pool)
+            with _timed("video"):
+                build_video(output, plan.video, pool, trainee)
+        if "audio" in kinds:
+            with _timed("audio"):
+                build_audio(output, plan.audio, pool)
+        if "text" in kinds:
+            with _timed("text"):
+                build_text(output, plan.text)
         release_traffic(output)
 
 
@@ -153,6 +167,18 @@ def build_audio(output: Path, sizes: Sizes, pool: ProcessPoolExecutor) -> Card:
         name="two-second windows of held-out voices and their vocoder copies",
     )
     return release_audio(output, detector, figures, sets[1][0][:4])
+
+
+def build_text(output: Path, sizes: Sizes) -> Card:
+    """Train and publish `text_transformer`."""
+    data, calibration, test = (draw_texts(SEED, part, sizes.pairs[part]) for part in ("train", "calibration", "test"))
+    tokenizer = train_tokenizer(genuine_documents("train"))
+    detector = train_text(data, tokenizer, seed=SEED, epochs=sizes.epochs)
+    figures = _figures(
+        *((text_logits(detector, tokenizer, part.pieces), np.array(part.fake)) for part in (calibration, test)),
+        name="pieces of held-out documentation of Python, and babble sampled from its words",
+    )
+    return release_text(output, detector, tokenizer, figures, SEED)
 
 
 def _figures(

@@ -4,6 +4,7 @@ from typing import Final
 
 from bentos.contract import Modality
 from scripts.demo.shapes import CROP, FEATURES, FRAMES, WINDOW
+from scripts.models.text.packing import describe
 from scripts.models.triton_config import Batching, Tensor, TritonModel
 
 _THREADS: Final = {"intra_op_thread_count": "2", "allow_spinning": "0"}
@@ -56,6 +57,12 @@ AUDIO_TRANSFORMER: Final = TritonModel(
     batching=Batching(maximum=32, preferred=(8, 16, 32), delay_us=500, queue=128, timeout_us=30 * _SECOND),
     parameters=_THREADS,
 )
+TEXT_TRANSFORMER: Final = describe(
+    "text_transformer",
+    title="Bonafide demo text transformer",
+    description="Tells documentation that people wrote from babble that was sampled from its words. Demo weights.",
+    tokens=True,
+)
 
 INTENDED_USE: Final = (
     "To show and to test the platform end to end. These are demo weights for one class of artefact, not forensic "
@@ -76,5 +83,10 @@ DEMO_LIMITS: Final = {
     "audio_transformer": (
         "Knows speech-like sound of a synthesiser and its copies by Griffin-Lim and linear-prediction vocoders. It was "
         "never trained on recordings of people, nor on neural vocoders or cloned voices."
+    ),
+    "text_transformer": (
+        "Knows the English documentation that comes with Python, and babble of a Markov chain over its words, which "
+        "any reader sees through. It was never trained on texts of a language model, on other kinds of text or on "
+        "other languages, and says nothing of them."
     ),
 }

@@ -23,9 +23,17 @@ from bentos.cards import (
     TrafficTable,
     WaveformInput,
 )
-from bentos.contract import Modality, Thresholds
+from bentos.contract import Thresholds
 from scripts.demo.audio_model import LABELS, AudioDetector, normalise
-from scripts.demo.catalogue import AUDIO_TRANSFORMER, DEMO_LIMITS, IMAGE_CNN, INTENDED_USE, VIDEO_ENCODER, VIDEO_LSTM
+from scripts.demo.catalogue import (
+    AUDIO_TRANSFORMER,
+    DEMO_LIMITS,
+    IMAGE_CNN,
+    INTENDED_USE,
+    TEXT_TRANSFORMER,
+    VIDEO_ENCODER,
+    VIDEO_LSTM,
+)
 from scripts.demo.image_model import detector_of, encoder_of
 from scripts.demo.shapes import CROP, FEATURES, FRAMES, MARGIN, WINDOW
 from scripts.models.calibration import sigmoid
@@ -141,8 +149,8 @@ def sequence_golden(features: NDArray[np.float32]) -> dict[str, NDArray[np.float
 
 def release_traffic(repository: Path) -> None:
     """Point all traffic at the demo versions. `video_encoder` is in no route: it follows the head that pins it."""
-    models = (IMAGE_CNN, VIDEO_LSTM, AUDIO_TRANSFORMER)
-    defaults = {Modality.IMAGE: IMAGE_CNN.name, Modality.VIDEO: VIDEO_LSTM.name, Modality.AUDIO: AUDIO_TRANSFORMER.name}
+    models = (IMAGE_CNN, VIDEO_LSTM, AUDIO_TRANSFORMER, TEXT_TRANSFORMER)
+    defaults = {model.modality: model.name for model in models}
     table = TrafficTable(defaults=defaults, models={model.name: Route(stable=VERSION) for model in models})
     write_traffic(repository, table)
 

@@ -1,4 +1,4 @@
-"""Whole sample media, genuine and forged, to try the platform with: pictures and clips with one face, and voices.
+"""Whole sample media, genuine and forged, to try the platform with: pictures and clips with one face, voices, texts.
 
 The face is that of scikit-image's astronaut, which the demo weights are never trained on. Everything follows from the
 seed. `python -m scripts.demo.samples` writes the small files in `scripts/demo/media`.
@@ -29,6 +29,7 @@ from scripts.demo.forgeries import (
 from scripts.demo.photographs import load_photograph
 from scripts.demo.shapes import SAMPLE_RATE
 from scripts.demo.speech import Sound, draw_voice, speak
+from scripts.demo.texts import sample_text
 from scripts.demo.vocoders import copy_synthesis
 
 MEDIA: Final = Path(__file__).parent / "media"
@@ -78,14 +79,24 @@ def forged_audio(seed: int, seconds: float = 6.0) -> bytes:
     return _wav(copy_synthesis(np.random.default_rng((seed, 4)), _voice(seed, seconds)))
 
 
+def genuine_text(seed: int) -> bytes:
+    """UTF-8 of a piece of the documentation that comes with Python, which people wrote."""
+    return sample_text(seed, forged=False).encode()
+
+
+def forged_text(seed: int) -> bytes:
+    """UTF-8 of babble that was sampled from the words of such documentation."""
+    return sample_text(seed, forged=True).encode()
+
+
 def write_media(folder: Path = MEDIA) -> None:
     """Write one genuine and one forged file of each kind."""
     folder.mkdir(parents=True, exist_ok=True)
-    for kind, image, video, audio in (
-        ("genuine", genuine_image(1), genuine_video(1), genuine_audio(1)),
-        ("forged", forged_image(1), forged_video(1), forged_audio(1)),
+    for kind, image, video, audio, text in (
+        ("genuine", genuine_image(1), genuine_video(1), genuine_audio(1), genuine_text(1)),
+        ("forged", forged_image(1), forged_video(1), forged_audio(1), forged_text(1)),
     ):
-        for suffix, data in (("jpg", image), ("mp4", video), ("wav", audio)):
+        for suffix, data in (("jpg", image), ("mp4", video), ("wav", audio), ("txt", text)):
             (folder / f"{kind}.{suffix}").write_bytes(data)
             print(f"{folder / kind}.{suffix}: {len(data) / 1e3:.0f} kB")
 

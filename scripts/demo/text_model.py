@@ -11,7 +11,8 @@ from transformers import DistilBertConfig, DistilBertModel
 
 from scripts.demo.shapes import TOKENS
 
-VOCABULARY: Final = 3000
+VOCABULARY: Final = 2000
+_WIDTH: Final = 64
 PAD, UNKNOWN, START, END = MARKS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 """What stands for no word; in the vocabulary they have the numbers from 0 on."""
 
@@ -33,27 +34,34 @@ def train_tokenizer(texts: Sequence[str]) -> Tokenizer:
 
 
 class TextDetector(torch.nn.Module):
-    """From token numbers [n, T] and their mask, 1 where a token is, to logits of each token [n, T] and text [n, 1]."""
+    """From token numbers [n, T] and their mask, 1 where a token is, to logits of each text [n, 1] and token [n, T].
+
+    A convolution over three tokens comes first: word order goes wrong between neighbours, and a transformer alone has
+    to learn from nothing what neighbours are.
+    """
 
     def __init__(self, vocabulary: int) -> None:
         super().__init__()
+        self.words = torch.nn.Embedding(vocabulary, _WIDTH, padding_idx=MARKS.index(PAD))
+        self.neighbours = torch.nn.Conv1d(_WIDTH, _WIDTH, kernel_size=3, padding=1)
         config = DistilBertConfig(
-            vocab_size=vocabulary,
+            vocab_size=len(MARKS),
             max_position_embeddings=TOKENS,
-            dim=64,
-            n_layers=3,
+            dim=_WIDTH,
+            n_layers=2,
             n_heads=4,
-            hidden_dim=128,
+            hidden_dim=2 * _WIDTH,
             dropout=0.1,
-            pad_token_id=0,
             attn_implementation="eager",  # pyright: ignore[reportCallIssue]  (taken by the base class)
         )
         self.network = DistilBertModel(config)
-        self.head = torch.nn.Linear(config.dim, 1)
+        self.head = torch.nn.Linear(_WIDTH, 1)
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits of the texts and of their tokens; the text's is the mean over its tokens."""
-        hidden = self.network(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        words = self.words(input_ids)
+        words = words + torch.nn.functional.gelu(self.neighbours(words.transpose(1, 2))).transpose(1, 2)
+        hidden = self.network(inputs_embeds=words, attention_mask=attention_mask).last_hidden_state
         tokens = self.head(hidden)[..., 0]
         weights = attention_mask.to(tokens.dtype)
         return (tokens * weights).sum(dim=1, keepdim=True) / weights.sum(dim=1, keepdim=True), tokens

@@ -11,6 +11,7 @@ import hashlib
 import random
 import re
 import sysconfig
+import textwrap
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,13 +23,15 @@ from typing import Final
 
 from scripts.demo.photographs import Part
 
-MIN_WORDS: Final = 20
+MIN_WORDS: Final = 30
 MAX_WORDS: Final = 70
 """Length of the pieces in words: what fits into one window of the model, and is enough for a person to judge by."""
 
 _SHARES: Final[tuple[tuple[Part, int], ...]] = (("train", 70), ("calibration", 85), ("test", 100))
 _SHORTEST_DOCUMENT: Final = 40
-_FORGETFUL: Final = (0.15, 0.6)
+_SAMPLE_WORDS: Final = 300
+_LINE: Final = 88
+_FORGETFUL: Final = (0.4, 1.0)
 _LEFT_OUT: Final = frozenset({"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__", "lib2to3"})
 _MARKUP: Final = re.compile(r"[*=~^\-_`|+]{3,}|\*\*|``")
 
@@ -53,6 +56,15 @@ def draw_texts(seed: int, part: Part, pairs: int) -> Texts:
         start = rng.randrange(max(1, len(document) - length + 1))
         pieces += [" ".join(document[start : start + length]), " ".join(babble.sample(rng, length))]
     return Texts(tuple(pieces), tuple(index % 2 == 1 for index in range(len(pieces))))
+
+
+def sample_text(seed: int, *, forged: bool) -> str:
+    """Return 300 words of the test part, written by people or sampled, with line ends as in a file."""
+    rng = random.Random(f"{seed} sample")
+    documents = [document.split() for document in genuine_documents("test")]
+    long = [words for words in documents if len(words) >= _SAMPLE_WORDS]
+    words = Babble(documents).sample(rng, _SAMPLE_WORDS) if forged else rng.choice(long)[:_SAMPLE_WORDS]
+    return "\n".join(textwrap.wrap(" ".join(words), _LINE)) + "\n"
 
 
 def genuine_documents(part: Part) -> list[str]:

@@ -69,6 +69,7 @@ def compose(
         Modality.IMAGE: settings.image_port,
         Modality.VIDEO: settings.video_port,
         Modality.AUDIO: settings.audio_port,
+        Modality.TEXT: settings.text_port,
     }
     for_gateway = {
         **plain,

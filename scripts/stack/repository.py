@@ -58,13 +58,20 @@ def problems(repository: Path) -> list[str]:
 def _problems_of(repository: Path, model: str, version: int, versions: Mapping[str, tuple[int, ...]]) -> list[str]:
     try:
         it = card(repository, model, version)
-        weights = (repository / model / str(version) / "model.onnx").read_bytes()
+        folder = repository / model / str(version)
+        weights = (folder / "model.onnx").read_bytes()
+        files = {name: (folder / name).read_bytes() for name in it.files}
         pinned = it.encoder and card(repository, it.encoder.model, it.encoder.version)
     except (RepositoryError, OSError) as error:
         return [str(error)]
     found = []
     if it.digest != f"sha256:{hashlib.sha256(weights).hexdigest()}":
         found.append(f"The weights of {model} version {version} are not those that its card names.")
+    found += [
+        f"{name} of {model} version {version} is not the one that its card names."
+        for name, data in files.items()
+        if it.files[name] != f"sha256:{hashlib.sha256(data).hexdigest()}"
+    ]
     if (it.model, it.version) != (model, version):
         found.append(f"The card of {model} version {version} is that of {it.model} version {it.version}.")
     if it.encoder and pinned and (pinned.digest != it.encoder.digest or it.encoder.model not in versions):

@@ -18,6 +18,7 @@ BENTOS: Final = {
     Modality.IMAGE: "bentos.image:ImageDetector",
     Modality.VIDEO: "bentos.video:VideoDetector",
     Modality.AUDIO: "bentos.audio:AudioDetector",
+    Modality.TEXT: "bentos.text:TextDetector",
 }
 GATEWAY_READY: Final = "/health/ready"
 

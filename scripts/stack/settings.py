@@ -28,6 +28,7 @@ class StackSettings(BaseSettings):
     image_port: int = Field(default=3001, ge=1, le=65535)
     video_port: int = Field(default=3002, ge=1, le=65535)
     audio_port: int = Field(default=3003, ge=1, le=65535)
+    text_port: int = Field(default=3004, ge=1, le=65535)
     triton_http_port: int = Field(default=8100, ge=1, le=65535)
     triton_grpc_port: int = Field(default=8101, ge=1, le=65535)
     triton_metrics_port: int = Field(default=8102, ge=1, le=65535)
@@ -48,6 +49,7 @@ class StackSettings(BaseSettings):
             "BONAFIDE_IMAGE_PORT": (HOST, self.image_port),
             "BONAFIDE_VIDEO_PORT": (HOST, self.video_port),
             "BONAFIDE_AUDIO_PORT": (HOST, self.audio_port),
+            "BONAFIDE_TEXT_PORT": (HOST, self.text_port),
             "BONAFIDE_TRITON_HTTP_PORT": (HOST, self.triton_http_port),
             "BONAFIDE_TRITON_GRPC_PORT": (HOST, self.triton_grpc_port),
             "BONAFIDE_TRITON_METRICS_PORT": (HOST, self.triton_metrics_port),

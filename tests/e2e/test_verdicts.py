@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 MEDIA = CHECKOUT / "scripts" / "demo" / "media"
 PASSWORD = "correct horse battery staple"
-KINDS = [("image", "jpg"), ("video", "mp4"), ("audio", "wav")]
+KINDS = [("image", "jpg"), ("video", "mp4"), ("audio", "wav"), ("text", "txt")]
 
 
 class Account:

@@ -116,7 +116,7 @@ async def test_an_archive_that_does_not_fit_into_the_day_is_refused(client: Clie
     await database.execute("UPDATE accounts SET daily_limit = 2")
     answer = await send(client, archive(pictures(3)), headers=ZIP)
     assert (answer.status_code, answer.json()["code"]) == (429, "quota_exceeded")
-    fits = archive(pictures(2) | {"readme.txt": b"not judged"})
+    fits = archive(pictures(2) | {"readme.rst": b"not judged"})
     assert (await send(client, fits, headers=ZIP)).status_code == 202
 
 

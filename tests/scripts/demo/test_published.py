@@ -10,20 +10,25 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bentos.cards import Card, CropInput, FeatureInput, WaveformInput, read_card, read_traffic
+from bentos.cards import Card, CropInput, FeatureInput, TextInput, WaveformInput, read_card, read_traffic
 from bentos.contract import Modality
 from bentos.faces import find_faces
 from bentos.media.crops import cut, face_square
+from bentos.media.options import TextOptions
 from bentos.media.prepared import CropShape
+from bentos.media.text import prepare_text
+from bentos.scoring import score_text
 from scripts.demo import samples
 from scripts.demo.build import REPOSITORY
 from scripts.demo.photographs import SPLIT, load_photograph
 from scripts.models.publish import CONFIG_FILE, MODEL_FILE, digest_of, read_golden
 from scripts.models.session import run_graph
+from scripts.models.text.packing import TOKENIZER_FILE, read_input, score_texts
+from scripts.models.text.text_classifier import window_tokens
 from scripts.models.triton_config import parse
 
-MODELS = ("image_cnn", "video_encoder", "video_lstm", "audio_transformer")
-JUDGES = ("image_cnn", "video_lstm", "audio_transformer")
+MODELS = ("image_cnn", "video_encoder", "video_lstm", "audio_transformer", "text_transformer")
+JUDGES = ("image_cnn", "video_lstm", "audio_transformer", "text_transformer")
 
 
 @cache
@@ -34,6 +39,32 @@ def card(model: str) -> Card:
 @cache
 def weights(model: str) -> bytes:
     return (REPOSITORY / model / "1" / MODEL_FILE).read_bytes()
+
+
+@cache
+def tokenizer() -> str:
+    return (REPOSITORY / "text_transformer" / "1" / TOKENIZER_FILE).read_text(encoding="utf-8")
+
+
+def answered(model: str, inputs: Mapping[str, NDArray], batch: int) -> Mapping[str, NDArray]:
+    """What a model answers to its inputs in batches of that size; that of texts is asked all at once or one by one."""
+    if model != "text_transformer":
+        return run_graph(weights(model), inputs, batch=batch)
+    texts = read_input(inputs["text"])
+    if batch >= len(texts):
+        return score_texts(weights(model), tokenizer(), texts)
+    alone = [score_texts(weights(model), tokenizer(), [text]) for text in texts]
+    longest = max(answers["token_p_fake"].shape[1] for answers in alone)
+    return {
+        "p_fake": np.concatenate([answers["p_fake"] for answers in alone]),
+        "token_p_fake": np.concatenate([padded(answers["token_p_fake"], longest) for answers in alone]),
+        "token_spans": np.concatenate([padded(answers["token_spans"], longest) for answers in alone]),
+    }
+
+
+def padded(row: NDArray, longest: int) -> NDArray:
+    ends = [(0, 0), (0, longest - row.shape[1]), *([(0, 0)] * (row.ndim - 2))]
+    return np.pad(row, ends, constant_values=-1)
 
 
 def face_crop(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -78,7 +109,7 @@ def test_every_judge_tells_held_out_media_apart_and_says_how_well(model: str) ->
 def test_golden_inputs_get_their_golden_answers_alone_and_in_a_batch(model: str) -> None:
     inputs, expected = read_golden(REPOSITORY, model, 1)
     for batch in (1, 64):
-        answers = run_graph(weights(model), inputs, batch=batch)
+        answers = answered(model, inputs, batch)
         for name, values in expected.items():
             np.testing.assert_allclose(answers[name], values, atol=1e-4 if name == "features" else 1e-5)
 
@@ -87,8 +118,12 @@ def test_golden_inputs_get_their_golden_answers_alone_and_in_a_batch(model: str)
 def test_triton_is_told_the_shapes_that_the_card_and_the_graph_have(model: str) -> None:
     config = parse((REPOSITORY / model / CONFIG_FILE).read_bytes())
     inputs, outputs = read_golden(REPOSITORY, model, 1)
-    assert {tensor.name: tuple(tensor.dims) for tensor in config.input} == {k: v.shape[1:] for k, v in inputs.items()}
-    assert {tensor.name: tuple(tensor.dims) for tensor in config.output} == {k: v.shape[1:] for k, v in outputs.items()}
+    for ends, golden in ((config.input, inputs), (config.output, outputs)):
+        assert {tensor.name for tensor in ends} == golden.keys()
+        for tensor in ends:
+            shape = golden[tensor.name].shape[1:]
+            assert len(tensor.dims) == len(shape)
+            assert all(want in (-1, got) for want, got in zip(tensor.dims, shape, strict=True))
     match card(model).input:
         case CropInput(height=height, width=width):
             assert inputs["crop"].shape[1:3] == (height, width)
@@ -97,7 +132,9 @@ def test_triton_is_told_the_shapes_that_the_card_and_the_graph_have(model: str) 
         case WaveformInput(samples=samples_, hop=hop):
             assert inputs["waveform"].shape[1:] == (samples_,)
             assert 0 < hop <= samples_
-    assert config.backend == "onnxruntime"
+        case TextInput(tokens=tokens):
+            assert window_tokens(tokenizer()) == tokens
+    assert config.backend == ("python" if model == "text_transformer" else "onnxruntime")
     assert list(config.version_policy.specific.versions) == [1]
     assert config.dynamic_batching.default_queue_policy.max_queue_size >= 64
     assert config.dynamic_batching.default_queue_policy.default_timeout_microseconds > 0
@@ -111,7 +148,7 @@ def test_traffic_goes_to_versions_that_are_there_and_the_video_pair_belongs_toge
     for model, route in table.models.items():
         assert (REPOSITORY / model / str(route.stable) / MODEL_FILE).is_file()
     assert {modality: card(model).modality for modality, model in table.defaults.items()} == {
-        modality: modality for modality in (Modality.IMAGE, Modality.VIDEO, Modality.AUDIO)
+        modality: modality for modality in Modality
     }
     pinned = card("video_lstm").encoder
     assert pinned is not None
@@ -140,6 +177,7 @@ def test_the_sample_media_get_the_verdicts_that_their_names_promise() -> None:
         assert is_right(image_score(picture), card("image_cnn").thresholds)
         assert is_right(clip_score(samples.MEDIA / f"{kind}.mp4"), card("video_lstm").thresholds)
         assert is_right(sound_score(samples.MEDIA / f"{kind}.wav"), card("audio_transformer").thresholds)
+        assert is_right(text_score(samples.MEDIA / f"{kind}.txt"), card("text_transformer").thresholds)
 
 
 def clip_score(path: Path) -> float:
@@ -163,3 +201,11 @@ def sound_score(path: Path) -> float:
     starts = range(0, len(sound) - wanted.samples + 1, wanted.hop)
     windows = np.stack([sound[start : start + wanted.samples] for start in starts])
     return float(run_graph(weights("audio_transformer"), {"waveform": windows})["p_fake"].mean())
+
+
+def text_score(path: Path) -> float:
+    """Score of a text by its passages, as the Bento scores them."""
+    wanted = card("text_transformer").input
+    assert isinstance(wanted, TextInput)
+    passages = prepare_text(path, TextOptions(characters=wanted.characters)).passages
+    return score_text(score_texts(weights("text_transformer"), tokenizer(), passages)["p_fake"][:, 0].tolist())
