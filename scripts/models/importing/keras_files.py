@@ -10,13 +10,12 @@ from bentos.cards import CropInput
 from bentos.contract import Modality
 from bentos.media.prepared import CropShape
 from scripts.models.errors import RefusedError
-from scripts.models.export import export_keras
 from scripts.models.graph import Logits, give_p_fake
 from scripts.models.graph_scores import flatten_scores, to_logits
 from scripts.models.importing import parity
 from scripts.models.importing.brought import Brought, draft_card, draft_config, golden_of
 from scripts.models.importing.images import carried_pictures, pictures_of
-from scripts.models.importing.keras_loading import framework, load_keras
+from scripts.models.importing.keras_loading import framework, load_keras, to_onnx, without_augmentation
 from scripts.models.importing.keras_pixels import CHANNELS, Picture, of_fixed_size, read_picture, take_crop
 from scripts.models.importing.keras_video import bring_clip_network, bring_pair
 from scripts.models.importing.outputs import p_fake_of, read_output
@@ -43,7 +42,7 @@ def bring(source: Source, wishes: Wishes, repository: Repository) -> list[Brough
         ModelsError: A file cannot be read.
     """
     wishes.tell(f"opening {', '.join(path.name for path in source.paths)}")
-    networks = [load_keras(path) for path in source.paths]
+    networks = [without_augmentation(load_keras(path)) for path in source.paths]
     match [_axes(network) for network in networks]:
         case [(4,)]:
             _want(wishes, Modality.IMAGE)
@@ -95,7 +94,7 @@ def _bring_classifier(network: keras.Model, source: Source, wishes: Wishes, repo
     network = of_fixed_size(network, picture)
     wishes.tell("converting it")
     zeros = np.zeros((2, picture.height, picture.width, CHANNELS), np.float32)
-    graph = export_keras(network, [zeros], inputs=[_PIXELS], outputs=[_SCORES])
+    graph = to_onnx(network, [zeros], inputs=[_PIXELS], outputs=[_SCORES])
     scores, reading = read_output(graph, _SCORES, wishes, beside=source.path)
     shape = CropShape(height=picture.height, width=picture.width, resize_filter=RESIZE_FILTER, margin=wishes.margin)
     crops = pictures_of(wishes.samples, shape) if wishes.samples else carried_pictures(shape)

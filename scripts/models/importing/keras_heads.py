@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from scripts.models.errors import RefusedError
-from scripts.models.export import export_keras
 from scripts.models.graph import Logits, give_p_fake
 from scripts.models.graph_parts import end_of, shape_of
 from scripts.models.graph_scores import Scores, flatten_scores, scores_of, to_logits
@@ -28,6 +27,7 @@ from scripts.models.graph_sequences import (
     one_logit,
     take_sequence,
 )
+from scripts.models.importing.keras_loading import to_onnx
 from scripts.models.importing.labels import Reading
 from scripts.models.importing.outputs import read_output
 from scripts.models.importing.wishes import Wishes
@@ -140,7 +140,7 @@ def head_in_contract(head: Head, wishes: Wishes, *, beside: Path) -> HeadGraph:
     stepwise = _stepwise(head)
     network = _of_fixed_length(stepwise or head.network, head)
     inputs = [_SEEN, _STEPS] if head.masked_first else [_STEPS, _SEEN][: len(network.inputs)]
-    graph = export_keras(network, _examples(network, head), inputs=inputs, outputs=_outputs(head, stepwise))
+    graph = to_onnx(network, _examples(network, head), inputs=inputs, outputs=_outputs(head, stepwise))
     shape = shape_of(end_of(graph.graph.output, _CLIP))
     count = shape[-1] if isinstance(shape[-1], int) else 0
     if not 1 <= count <= _MOST_LABELS:

@@ -9,14 +9,18 @@ import json
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import h5py
 import keras
+from numpy.typing import NDArray
+from onnx import ModelProto
 
 from scripts.models.errors import ModelsError, RefusedError
+from scripts.models.export import export_keras
+from scripts.models.graph import GraphError
 from scripts.models.importing.keras_legacy import modernise, objects
 
 _HDF5: Final = b"\x89HDF\r\n\x1a\n"
@@ -58,6 +62,48 @@ def load_keras(path: Path) -> keras.Model:
                 f"{path.name} is neither a .keras archive nor an HDF5 file, or is damaged; fetch it again."
             )
         return _load(path, copy)
+
+
+def without_augmentation(model: keras.Model) -> keras.Model:
+    """The network without the layers that change its pictures at random, which only training does."""
+    if not any(_is_random(layer) for layer in _all_layers(model)):
+        return model
+
+    def rebuild(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if _is_random(layer):
+            return keras.layers.Identity(name=layer.name)
+        return type(layer).from_config(layer.get_config())
+
+    copy = keras.models.clone_model(model, clone_function=rebuild, recursive=True)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def to_onnx(
+    model: keras.Model, examples: Sequence[NDArray], *, inputs: Sequence[str], outputs: Sequence[str]
+) -> ModelProto:
+    """Export as `export_keras` does. Raises `RefusedError` where ONNX has no words for what the network does."""
+    try:
+        return export_keras(model, examples, inputs=inputs, outputs=outputs)
+    except (MemoryError, GraphError):
+        raise
+    except Exception as error:
+        # The exporter and the checker raise whatever stands in their way.
+        raise RefusedError(
+            f"The network cannot be written as ONNX: {_first_lines(error)} Put another layer in the place of the one "
+            "that is named, train that, and bring it."
+        ) from error
+
+
+def _is_random(layer: keras.layers.Layer) -> bool:
+    return type(layer).__name__.startswith("Random") and type(layer).__name__ != "RandomCrop"
+
+
+def _all_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    for layer in model.layers:
+        yield layer
+        if isinstance(layer, keras.Model):
+            yield from _all_layers(layer)
 
 
 def framework() -> str:

@@ -13,13 +13,12 @@ from onnx import ModelProto
 from bentos.cards import Card, CropInput, FeatureInput
 from bentos.contract import Modality
 from bentos.media.prepared import CropShape
-from scripts.models.export import export_keras
 from scripts.models.graph_sequences import FEATURES, MASK
 from scripts.models.importing import parity
 from scripts.models.importing.brought import P_FAKE, Brought, draft_card, draft_config, golden_of
 from scripts.models.importing.clips import clips
 from scripts.models.importing.keras_heads import Head, HeadGraph, ask_head, head_in_contract, read_head
-from scripts.models.importing.keras_loading import framework
+from scripts.models.importing.keras_loading import framework, to_onnx
 from scripts.models.importing.keras_pixels import CHANNELS, Picture, of_fixed_size, read_picture, take_crop
 from scripts.models.importing.keras_split import encoder_for, split_clip_network
 from scripts.models.importing.outputs import p_fake_of
@@ -130,7 +129,7 @@ def _bring(parts: _Parts, source: Source, wishes: Wishes, repository: Repository
 
 def _encoder_in_contract(parts: _Parts) -> ModelProto:
     zeros = np.zeros((2, parts.picture.height, parts.picture.width, CHANNELS), np.float32)
-    graph = export_keras(parts.encoder, [zeros], inputs=[_PIXELS], outputs=[FEATURES])
+    graph = to_onnx(parts.encoder, [zeros], inputs=[_PIXELS], outputs=[FEATURES])
     return take_crop(graph, parts.picture, source=_PIXELS)
 
 
