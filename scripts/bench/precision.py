@@ -22,6 +22,7 @@ from scripts.bench.torch_side import Loop, measure_torch
 from scripts.models.pressing import press
 from scripts.models.publish import read_golden
 from scripts.stack.ports import free_ports
+from scripts.stack.program import StartError
 from scripts.stack.running import running
 from scripts.stack.sessions import sweep_shared_memory
 from scripts.stack.settings import load_environment, load_settings
@@ -33,7 +34,7 @@ PRECISIONS: Final = {"fp32": 1, "fp16": 2, "int8": 3}
 ARRANGEMENTS: Final = ((1, 2, 1), (1, 2, 8), (2, 1, 1), (2, 1, 8))
 """Processes, threads of each and rows of a batch in which the torch way is tried."""
 MAKE_DEADLINE_S: Final = 900.0
-LOAD_DEADLINE_S: Final = 180.0
+LOAD_DEADLINE_S: Final = 300.0
 
 _KINDS: Final = {
     "vit_base": ("ViTForImageClassification", "pixel_values", (3, 224, 224)),
@@ -123,6 +124,8 @@ def _serving(folder: Path) -> Generator[tuple[Triton, int]]:
     try:
         with running(server, log=folder / "triton.log", run_id="bench", deadline_s=LOAD_DEADLINE_S) as process:
             yield triton, process.pid
+    except StartError as error:
+        raise PrecisionError(f"Triton did not start with the networks: {error}") from error
     finally:
         sweep_shared_memory(triton.shared_memory_prefix)
 
