@@ -16,12 +16,20 @@ class ParityError(RuntimeError):
     """The exported graph does not answer what its original answers."""
 
 
+def open_graph(model: ModelProto | bytes) -> onnxruntime.InferenceSession:
+    """Load a graph for `run_graph`, so that it is loaded once where it is asked several times."""
+    data = model if isinstance(model, bytes) else model.SerializeToString()
+    options = onnxruntime.SessionOptions()
+    # Threads that wait in a loop take the cores from whatever else runs here, such as the original.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+
 def run_graph(
-    model: ModelProto | bytes, inputs: Mapping[str, NDArray], *, batch: int = 64
+    model: ModelProto | bytes | onnxruntime.InferenceSession, inputs: Mapping[str, NDArray], *, batch: int = 64
 ) -> dict[str, NDArray[np.float32]]:
     """Answer of every output for `inputs`, [n, …] each, run in batches of at most `batch`."""
-    data = model if isinstance(model, bytes) else model.SerializeToString()
-    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    session = model if isinstance(model, onnxruntime.InferenceSession) else open_graph(model)
     names = [output.name for output in session.get_outputs()]
     count = len(next(iter(inputs.values())))
     parts: list[Any] = [

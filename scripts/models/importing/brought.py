@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from onnxruntime import InferenceSession
 
 from bentos.cards import (
     Calibration,
@@ -107,7 +108,7 @@ def draft_config(
 
 
 def golden_of(
-    repository: Repository, model: str, weights: bytes, fresh: Mapping[str, NDArray]
+    repository: Repository, model: str, weights: bytes | InferenceSession, fresh: Mapping[str, NDArray]
 ) -> tuple[dict[str, NDArray], dict[str, NDArray[np.float32]]]:
     """Golden inputs of a model and what the graph answers to them. Raises `RefusedError` as `golden_inputs` does."""
     inputs = golden_inputs(repository, model, fresh)

@@ -19,7 +19,7 @@ FRAMEWORK: Final = f"transformers {transformers.__version__}, torch {torch.__ver
 """What the card's parity names as the framework of the original."""
 LARGEST_BYTES: Final = 2_000_000_000
 """An ONNX file is one protocol buffer, which cannot be larger than 2 GiB."""
-MEMORY_FACTOR: Final = 6
+MEMORY_FACTOR: Final = 8
 """Converting holds the weights several times: torch's, the exporter's, the graph's, its bytes and a session's."""
 
 _SHARDS: Final = "model.safetensors.index.json"

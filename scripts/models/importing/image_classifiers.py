@@ -25,6 +25,7 @@ from scripts.models.importing.pixels import Preparation, Processor
 from scripts.models.importing.sources import Source
 from scripts.models.importing.wishes import Wishes
 from scripts.models.repository import Repository
+from scripts.models.session import open_graph
 from scripts.models.staging import Candidate
 from scripts.models.triton_config import Tensor
 
@@ -74,15 +75,19 @@ def bring(source: Source, wishes: Wishes, repository: Repository) -> list[Brough
     crops = np.concatenate([carried, pictures_of(wishes.samples, shape)]) if wishes.samples else carried
     module = _Logits(load_classifier(AutoModelForImageClassification, source, wishes, attn_implementation="eager"))
 
+    wishes.tell(f"asking the original about {len(crops)} pictures")
+    expected = _ask(module, processor, reading, crops)
     wishes.tell("converting it")
     graph = convert(module, torch.zeros(2, 3, preparation.height, preparation.width), name="planes", output="logits")
     graph = take_pixels(graph, preparation.pixels, source="planes", name=CROP)
     graph = give_p_fake(graph, Logits(activation=reading.activation, fake=reading.fake), source="logits")
     weights = graph.SerializeToString()
-    wishes.tell(f"asking the original and the converted model about {len(crops)} pictures")
-    expected = _ask(module, processor, reading, crops)
-    checked = parity.check(weights, {CROP: crops}, expected, framework=FRAMEWORK)
-    inputs, outputs = golden_of(repository, wishes.name, weights, {CROP: carried[:_GOLDEN]})
+    # Each of them holds all weights, and what comes now holds them twice more.
+    del module, graph
+    wishes.tell("comparing the two")
+    session = open_graph(weights)
+    checked = parity.check(session, {CROP: crops}, expected, framework=FRAMEWORK)
+    inputs, outputs = golden_of(repository, wishes.name, session, {CROP: carried[:_GOLDEN]})
     candidate = Candidate(
         card=draft_card(
             wishes,

@@ -126,7 +126,7 @@ def test_what_is_staged_is_a_whole_model_without_traffic(repository, folder, tmp
     assert first.licence == "cc-by-4.0"
     assert "ViTForImageClassification" in first.source
     assert str(tmp_path) not in first.source
-    assert [step.split()[0] for step in steps] == ["loading", "converting", "asking", "staging"]
+    assert [step.split()[0] for step in steps] == ["loading", "asking", "converting", "comparing", "staging"]
     inputs, outputs = read_golden(repository.root, "faces", 1)
     assert inputs["crop"].shape == (4, 32, 32, 3)
     weights = (repository.root / "faces" / "1" / "model.onnx").read_bytes()
