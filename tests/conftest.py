@@ -8,6 +8,7 @@ pytest_plugins = [
     "tests.fixtures.gateway",
     "tests.fixtures.identity_provider",
     "tests.fixtures.kept",
+    "tests.fixtures.labelled",
     "tests.fixtures.people",
     "tests.fixtures.postgres",
     "tests.fixtures.site",

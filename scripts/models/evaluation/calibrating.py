@@ -104,11 +104,10 @@ def calibrate(
         BusyError: Another command is changing the repository.
     """
     card = repository.card(*version)
+    _check_size(np.asarray([sample.fake for sample in labelled.samples]))
     judgement, _ = judged_by(repository, [version], labelled, settings, at_once=at_once, tell=tell)
     p_fake, fake = scores_of([each[0] for each in judgement.judged])
-    for label, word in ((False, "genuine media"), (True, "fakes")):
-        if (count := int(np.count_nonzero(fake == label))) < FEWEST:
-            raise RefusedError(f"{count} {word} could be judged; a calibration needs at least {FEWEST} of each class.")
+    _check_size(fake)
     half, other = split(fake, wish.seed)
     factor, notes = fit(p_fake[half], fake[half])
     calibrated = temper(p_fake, factor)
@@ -149,6 +148,14 @@ def calibrate(
     if not wish.dry_run:
         _keep(repository, report)
     return report
+
+
+def _check_size(fake: NDArray[np.bool_]) -> None:
+    for label, word in ((False, "genuine media"), (True, "fakes")):
+        if (count := int(np.count_nonzero(fake == label))) < FEWEST:
+            raise RefusedError(
+                f"There are {count} {word} to judge; a calibration needs at least {FEWEST} of each class."
+            )
 
 
 def fit(p_fake: NDArray, fake: NDArray) -> tuple[float, tuple[str, ...]]:

@@ -78,10 +78,14 @@ async def test_two_versions_stand_side_by_side_before_a_real_bento(repository, t
 @pytest.mark.integration
 def test_nothing_is_left_after_an_error(repository, tmp_path):
     pids = []
-    with pytest.raises(RuntimeError, match="in the block"), stand(repository, [("video_lstm", 1)], SETTINGS) as here:
-        pids = [process.pid for process in here.processes()]
-        raise RuntimeError("in the block")
 
+    def fail_in_it():
+        with stand(repository, [("video_lstm", 1)], SETTINGS) as here:
+            pids.extend(process.pid for process in here.processes())
+            raise RuntimeError("in the block")
+
+    with pytest.raises(RuntimeError, match="in the block"):
+        fail_in_it()
     assert len(pids) > 2
     assert [pid for pid in pids if sessions.created(pid) is not None] == []
     assert left_over(tmp_path) == []
