@@ -46,7 +46,7 @@ async def test_the_end_of_a_batch_is_told_once(
 
 async def test_items_that_never_became_jobs_have_failed(endpoint: Client, worker: Runner, database: Database) -> None:
     assert worker
-    files = {"one.jpg": JPEG, "readme.txt": b"hello " * 100}
+    files = {"one.jpg": JPEG, "readme.rst": b"hello " * 100}
     await ended(endpoint, (await made(endpoint, archive(files), headers=ZIP))["id"])
     (message,) = await told(database)
     assert (message["total"], message["succeeded"], message["failed"], message["cancelled"]) == (2, 1, 1, 0)
@@ -56,7 +56,7 @@ async def test_a_batch_of_nothing_but_refused_items_ends_too(
     endpoint: Client, worker: Runner, database: Database
 ) -> None:
     assert worker
-    done = await ended(endpoint, (await made(endpoint, archive({"a.txt": b"a", "b.txt": b"b"}), headers=ZIP))["id"])
+    done = await ended(endpoint, (await made(endpoint, archive({"a.rst": b"a", "b.rst": b"b"}), headers=ZIP))["id"])
     assert (done["status"], done["counts"]["failed"]) == ("finished", 2)
     assert [one["failed"] for one in await told(database)] == [2]
 

@@ -56,7 +56,7 @@ async def test_each_file_is_an_item_and_what_cannot_be_judged_says_why(
     files = {
         "one.jpg": JPEG,
         "folder/two.mp4": MP4,
-        "readme.txt": b"hello " * 1000,
+        "readme.rst": b"hello " * 1000,
         "folder/.hidden.jpg": JPEG,
         "three.wav": WAV,
         "empty.jpg": b"",
@@ -67,7 +67,7 @@ async def test_each_file_is_an_item_and_what_cannot_be_judged_says_why(
     assert (done["status"], done["counts"]["succeeded"], done["counts"]["failed"]) == ("finished", 3, 2)
     found = await items(client, batch["id"])
     assert [one["client_reference"] for one in found] == [
-        "one.jpg", "folder/two.mp4", "readme.txt", "three.wav", "empty.jpg",
+        "one.jpg", "folder/two.mp4", "readme.rst", "three.wav", "empty.jpg",
     ]  # fmt: skip
     assert [one["filename"] for one in found][1] == "two.mp4"
     assert [one["error"] and one["error"]["code"] for one in found] == [

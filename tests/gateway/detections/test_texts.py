@@ -11,7 +11,7 @@ from tests.fixtures.gateway import JPEG, Client
 
 pytestmark = pytest.mark.integration
 
-TEXT = "Wer hat das geschrieben? Ein Mensch – oder doch etwas anderes …\n" * 20
+TEXT = "Wer hat das geschrieben? Ein Mensch, oder doch etwas anderes … ÄÖÜ\n" * 20
 
 
 async def send(client: Client, **request: Any) -> httpx.Response:
@@ -35,8 +35,12 @@ async def test_json_says_of_a_text_what_a_form_says_of_a_file(client: Client, be
     assert (view["modality"], view["filename"], view["model"]) == ("text", "one.md", "other")
     assert (view["client_reference"], view["tags"]) == ("7", ["a", "b"])
     assert bentos[Modality.TEXT].calls == [len(TEXT.encode())]
-    again = (await send(client, json={"text": TEXT, "model": "other", "reuse": True})).json()
-    assert again["cached_from"] == view["id"]
+
+
+async def test_a_verdict_on_a_text_may_be_repeated(client: Client) -> None:
+    first = (await send(client, json={"text": TEXT})).json()
+    again = (await send(client, json={"text": TEXT, "reuse": True})).json()
+    assert again["cached_from"] == first["id"]
 
 
 @pytest.mark.parametrize(
