@@ -56,7 +56,7 @@ async def watch_models(watch: Watch) -> None:
             for model, numbers in served.items():
                 if model in orphaned:
                     # Asking would only cost the second in which Triton finds out as well.
-                    await _heal(watch, control, model, strikes[model], "its process has died")
+                    await _heal(watch, control, model, numbers, strikes[model], "its process has died")
                 await _check(watch, control, model, numbers, strikes)
 
 
@@ -72,7 +72,7 @@ async def _check(
     except ModelError as error:
         strikes[model] += 1
         if is_due(strikes[model]):
-            await _heal(watch, control, model, strikes[model], str(error))
+            await _heal(watch, control, model, numbers, strikes[model], str(error))
     else:
         del strikes[model]
 
@@ -85,10 +85,17 @@ def is_due(strikes: int) -> bool:
     return strikes > 1 and strikes & (strikes - 1) == 0
 
 
-async def _heal(watch: Watch, control: TritonControl, model: str, strikes: int, reason: str) -> None:
+async def _heal(
+    watch: Watch, control: TritonControl, model: str, numbers: Sequence[int], strikes: int, reason: str
+) -> None:
     watch.tell(f"{model} is loaded anew: {reason}")
     try:
-        await control.reload(model, deadline_s=_RELOAD_DEADLINE_S)
+        loaded = await control.loaded(deadline_s=watch.deadline_s)
+        if all(Version(model, number) in loaded for number in numbers):
+            await control.reload(model, deadline_s=_RELOAD_DEADLINE_S)
+        else:
+            # What Triton has would only be loaded again; its files name a version that it lacks.
+            await control.load(model, deadline_s=_RELOAD_DEADLINE_S)
     except (ModelError, TritonUnreachableError) as error:
         # Neither a reload nor a restart helps a model that cannot be loaded: its publisher must look at it.
         watch.tell(f"{model} cannot be loaded anew: {error}")

@@ -141,6 +141,41 @@ async def test_a_model_whose_stub_was_killed_answers_again(own_triton: Triton) -
     assert "restart" not in told
 
 
+async def test_the_watch_loads_a_version_that_triton_lacks(own_triton: Triton) -> None:
+    models = own_triton.repository
+    told: list[str] = []
+    watch = Watch(
+        control=own_triton.control,
+        pid=lambda: pid_of(own_triton),
+        served=lambda: served(models),
+        restart=lambda: told.append("restart"),
+        tell=told.append,
+        interval_s=0.2,
+        deadline_s=5,
+    )
+    second = Version("video_lstm", 2)
+    shutil.copytree(models / "video_lstm" / "1", models / "video_lstm" / "2")
+    card = models / "video_lstm" / "2" / "card.json"
+    card.write_text(card.read_text().replace('"version": 1', '"version": 2', 1))
+    serve_two(models / "video_lstm" / "config.pbtxt")
+    route = '{"stable": 2, "previous": 1}'
+    (models / "serving.json").write_text(
+        f'{{"defaults": {{"video": "video_lstm"}}, "models": {{"video_lstm": {route}}}}}'
+    )
+    watching = asyncio.create_task(watch_models(watch))
+    try:
+        async with own_triton.control() as control, asyncio.timeout(30):
+            while second not in await control.loaded(deadline_s=5):  # noqa: ASYNC110  # Triton sets no event.
+                await asyncio.sleep(0.1)
+            await control.ask(second, deadline_s=5)
+            await control.ask(Version("video_lstm", 1), deadline_s=5)
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+    assert told[0].startswith("video_lstm is loaded anew")
+    assert "restart" not in told
+
+
 async def test_a_version_that_lies_fails_to_load_and_the_old_one_serves_on(own_triton: Triton) -> None:
     config = own_triton.repository / "video_lstm" / "config.pbtxt"
     lying = own_triton.repository / "video_lstm" / "2"
