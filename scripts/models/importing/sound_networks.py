@@ -78,12 +78,13 @@ class _ClipNorm(torch.nn.Module):
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """Normalised values of `hidden`, [batch, channels, frames]."""
         frames = torch.div(self._end.samples - self._kernel, self._stride, rounding_mode="floor") + 1
-        inside = torch.arange(hidden.shape[-1], device=hidden.device).lt(frames)[:, None, :].to(hidden.dtype)
+        inside = torch.arange(hidden.shape[-1], device=hidden.device).lt(frames)[:, :, None].to(hidden.dtype)
         count = frames[:, None, :].to(hidden.dtype)
-        mean = (hidden * inside).sum(dim=-1, keepdim=True) / count
-        variance = ((hidden - mean).square() * inside).sum(dim=-1, keepdim=True) / count
-        weight, bias = self.norm.weight[None, :, None], self.norm.bias[None, :, None]
-        return (hidden - mean) / torch.sqrt(variance + self.norm.eps) * weight + bias
+        # As products of matrices the sums go once over the widest values of the network, and write none of that size.
+        centred = hidden - hidden.matmul(inside) / count
+        variance = centred.square().matmul(inside) / count
+        scale = self.norm.weight[None, :, None] / torch.sqrt(variance + self.norm.eps)
+        return centred * scale + self.norm.bias[None, :, None]
 
 
 def _follow(network: torch.nn.Module, end: _End) -> None:
