@@ -50,8 +50,13 @@ def unscored_faces(image: PreparedImage) -> tuple[Reason, ...]:
     return tuple(reason for reason in image.reasons if reason.code == "too_many_faces")
 
 
-def video_evidence(video: PreparedVideo, scores: Sequence[float], frame_scores: Sequence[Scores]) -> VideoEvidence:
-    """Give each of K tracks its score and those of its frames, one for each of its crops at least, in their order."""
+def video_evidence(
+    video: PreparedVideo, scores: Sequence[float], frame_scores: Sequence[Scores] | None
+) -> VideoEvidence:
+    """Give each of K tracks its score and those of its frames, one for each of its crops at least, in their order.
+
+    Without `frame_scores` the tracks show no frames.
+    """
     return VideoEvidence(
         width=video.width,
         height=video.height,
@@ -60,20 +65,20 @@ def video_evidence(video: PreparedVideo, scores: Sequence[float], frame_scores: 
         frames_sampled=video.frames_sampled,
         faces_found=video.faces_found,
         tracks=tuple(
-            _track(number, crops, scores[number], frame_scores[number]) for number, crops in enumerate(video.tracks)
+            _track(number, crops, scores[number], None if frame_scores is None else frame_scores[number])
+            for number, crops in enumerate(video.tracks)
         ),
     )
 
 
-def _track(number: int, crops: tuple[PreparedCrop, ...], score: float, frame_scores: Scores) -> TrackScore:
+def _track(number: int, crops: tuple[PreparedCrop, ...], score: float, frame_scores: Scores | None) -> TrackScore:
     """Show a track by its box half-way, where a face that moves is most likely to be."""
+    frames = () if frame_scores is None else zip(crops, frame_scores[: len(crops)], strict=True)
     return TrackScore(
         track=number,
         p_fake=score,
         box=crops[len(crops) // 2].box,
-        frames=tuple(
-            FrameScore(time_s=crop.time_s, p_fake=float(frame_scores[step])) for step, crop in enumerate(crops)
-        ),
+        frames=tuple(FrameScore(time_s=crop.time_s, p_fake=float(p_fake)) for crop, p_fake in frames),
     )
 
 

@@ -27,6 +27,8 @@ from bentos.sampling import Stretch, pick_stretches
 from bentos.scoring import score_frames, score_video, stack_tracks
 from bentos.verdict import Finding
 
+FRAME_SCORES: Final = "frame_p_fake"
+"""Output of a video head that not every one has: some can only judge a clip as a whole."""
 _FRAME_BY_FRAME: Final = Reason(
     code="judged_frame_by_frame", message="A model of pictures judged the frames one by one; motion was not looked at."
 )
@@ -109,8 +111,10 @@ class VideoDetector(Detector):
         sequences, mask = stack_tracks(encoded["features"], tracks, frames=frames_of(served.card))
         outputs = await self.infer(served.card, call, features=sequences, mask=mask)
         scores = read_probabilities(served.card.model, outputs, "p_fake")
-        frame_scores = read_probabilities(served.card.model, outputs, "frame_p_fake")
-        return video_evidence(video, [float(score) for score in scores[:, 0]], list(frame_scores))
+        frame_scores = None
+        if FRAME_SCORES in outputs:
+            frame_scores = list(read_probabilities(served.card.model, outputs, FRAME_SCORES))
+        return video_evidence(video, [float(score) for score in scores[:, 0]], frame_scores)
 
     async def _judge_frames(self, served: Served, video: PreparedVideo, call: Call) -> VideoEvidence:
         outputs = await self.infer(served.card, call, crop=video.crops)

@@ -1,5 +1,6 @@
 """The three detectors in this process: real decoding processes and cards, an inference server in memory."""
 
+import dataclasses
 import io
 from collections.abc import AsyncIterator, Callable
 
@@ -147,6 +148,21 @@ async def test_a_video_becomes_tracks_with_a_score_a_frame(open_detector, infere
     asked = [model for model, _, _ in inference.batches]
     assert asked.count("video_lstm") == 1
     assert detection.model == "video_lstm"
+
+
+async def test_a_head_that_judges_clips_as_a_whole_shows_no_scores_of_frames(open_detector, inference):
+    head = inference.models["video_lstm", 1]
+    outputs = {name: spec for name, spec in head.signature.outputs.items() if name == "p_fake"}
+    inference.models["video_lstm", 1] = FakeModel(
+        signature=dataclasses.replace(head.signature, outputs=outputs),
+        answer=lambda batch: {"p_fake": judge_sequences(batch)["p_fake"]},
+    )
+    clip = media.clip(media.frames_of(media.with_faces(250), 30))
+
+    detection = await detect(open_detector(VideoDetector.inner), clip)
+
+    assert [track.frames for track in detection.evidence.tracks] == [()] * len(detection.evidence.tracks)
+    assert detection.p_fake == max(track.p_fake for track in detection.evidence.tracks)
 
 
 async def test_a_model_of_pictures_judges_a_video_by_its_frames(open_detector, inference):
