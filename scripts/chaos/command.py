@@ -32,6 +32,8 @@ def chaos_command(
     idle_jobs: Annotated[int, typer.Option(min=10, help="Jobs whose judging costs nothing.")] = _LONG.idle_jobs,
     told_jobs: Annotated[int, typer.Option(min=10, help="Jobs whose webhooks are timed.")] = _LONG.told_jobs,
     drains: Annotated[int, typer.Option(min=1, help="Workers ended in the middle of jobs.")] = _LONG.drains,
+    rollouts: Annotated[int, typer.Option(min=2, help="Rounds in which versions come and go.")] = _LONG.rollouts,
+    callers: Annotated[int, typer.Option(min=1, help="Callers that ask meanwhile.")] = _LONG.callers,
     folder: Annotated[Path, typer.Option(help="Where the runs keep their state.")] = _LONG.folder,
 ) -> None:
     """Kill, stop and cut off parts of a platform under load, and count what was lost, doubled or late.
@@ -53,6 +55,8 @@ def chaos_command(
         idle_jobs=idle_jobs,
         told_jobs=told_jobs,
         drains=drains,
+        rollouts=rollouts,
+        callers=callers,
         folder=folder.resolve(),
     )
     # Ended as Ctrl-C ends it, it takes with it what it has started.

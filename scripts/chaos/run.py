@@ -18,11 +18,13 @@ from scripts.chaos.idle_jobs import count_idle_jobs
 from scripts.chaos.judges import made_up_judge, real_judge
 from scripts.chaos.late import write_late
 from scripts.chaos.queue import measure_queue
+from scripts.chaos.rollouts import roll_versions
 from scripts.chaos.webhooks import time_webhooks
 from scripts.chaos.workers import kill_workers
 from scripts.stack.settings import CHECKOUT
 
 PICTURE: Final = CHECKOUT / "scripts" / "demo" / "media" / "genuine.jpg"
+PICTURES: Final = (PICTURE, PICTURE.with_name("forged.jpg"))
 SLOW_S: Final = 1.0
 """How long a made-up judgement takes where a worker has to be caught in the middle of it."""
 
@@ -38,10 +40,13 @@ class Part(StrEnum):
     THROUGHPUT = "throughput"
     WEBHOOKS = "webhooks"
     DRAIN = "drain"
+    ROLLOUTS = "rollouts"
 
 
 ON_A_REAL_JUDGE: Final = frozenset({Part.WORKERS, Part.GATEWAY, Part.DATABASE})
 """The runs in which the image Bento before Triton judges. The others need jobs of a length of their own choosing."""
+ALONE: Final = frozenset({Part.QUEUE, Part.THROUGHPUT, Part.WEBHOOKS, Part.ROLLOUTS})
+"""The runs that bring everything that they need."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +66,8 @@ class Options:
     idle_jobs: int = 1000
     told_jobs: int = 100
     drains: int = 5
+    rollouts: int = 50
+    callers: int = 16
     folder: Path = CHECKOUT / ".chaos"
 
 
@@ -88,12 +95,8 @@ async def run(options: Options, say: Callable[[str], None], judge: Judge | None 
 
 async def _run_part(part: Part, options: Options, judge: Judge | None, say: Callable[[str], None]) -> list[Report]:
     folder, picture = options.folder, PICTURE.read_bytes()
-    if part is Part.QUEUE:
-        return [await measure_queue(folder, waiting=options.waiting, claims=options.claims, say=say)]
-    if part is Part.THROUGHPUT:
-        return [await count_idle_jobs(folder, picture, jobs=options.idle_jobs, say=say)]
-    if part is Part.WEBHOOKS:
-        return [await time_webhooks(folder, picture, jobs=options.told_jobs, say=say)]
+    if part in ALONE:
+        return [await _run_alone(part, options, picture, say)]
     if part in ON_A_REAL_JUDGE and judge is not None:
         return [await _run_on(judge, part, options, picture, say)]
     async with made_up_judge(folder, Script(delay_s=SLOW_S)) as slow:
@@ -103,6 +106,17 @@ async def _run_part(part: Part, options: Options, judge: Judge | None, say: Call
             await drain_workers(folder, slow, picture, times=options.drains, patient=patient, say=say)
             for patient in (True, False)
         ]
+
+
+async def _run_alone(part: Part, options: Options, picture: bytes, say: Callable[[str], None]) -> Report:
+    folder = options.folder
+    if part is Part.QUEUE:
+        return await measure_queue(folder, waiting=options.waiting, claims=options.claims, say=say)
+    if part is Part.THROUGHPUT:
+        return await count_idle_jobs(folder, picture, jobs=options.idle_jobs, say=say)
+    if part is Part.WEBHOOKS:
+        return await time_webhooks(folder, picture, jobs=options.told_jobs, say=say)
+    return await roll_versions(folder, PICTURES, rounds=options.rollouts, callers=options.callers, say=say)
 
 
 async def _run_on(judge: Judge, part: Part, options: Options, picture: bytes, say: Callable[[str], None]) -> Report:

@@ -25,6 +25,8 @@ SHORT = Options(
     idle_jobs=60,
     told_jobs=20,
     drains=1,
+    rollouts=3,
+    callers=4,
 )
 
 
@@ -59,6 +61,16 @@ async def test_nothing_is_lost_or_doubled_that_a_real_bento_judges(
 async def test_nothing_is_late_or_taken_twice_when_judging_takes_its_time(part: Part, outer_folder: Path) -> None:
     found = await reports(part, outer_folder / "chaos")
     assert all(kept(report) for report in found), render(found)
+
+
+@pytest.mark.integration
+async def test_no_answer_is_lost_or_mistaken_while_versions_come_and_go(
+    outer_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scripts.chaos.rollouts.STEADY_S", 2.0)
+    [report] = await reports(Part.ROLLOUTS, outer_folder / "chaos")
+    # Ratios of times and of memory are those of a machine of its own.
+    assert all(figure.kept for figure in report.figures if "/" not in figure.what), render([report])
 
 
 @pytest.mark.integration
