@@ -17,7 +17,6 @@ import structlog
 
 from bentos.contract import Verdict
 from bentos.deadline import Deadline
-from bentos.errors import DetectionError
 from bentos.figures import Tally
 from bentos.http.calls import Call, Thumbnail
 from bentos.laps import Laps
@@ -119,7 +118,7 @@ class Shadows:
         except Exception as error:  # noqa: BLE001  # Nobody waits for it, and nothing of it may reach a caller.
             _log.warning("shadow failed", model=tally.model, version=tally.version, error=repr(error))
             tally.shadow.failed += 1
-            tally.fail(error if isinstance(error, DetectionError) else RuntimeError(repr(error)), call.laps)
+            tally.fail(error, call.laps)
         else:
             counts = tally.shadow
             tally.answer(heard.finding.p_fake, call.laps.inference_ms / 1000)
@@ -144,16 +143,20 @@ def _seal(call: Call) -> Call:
         laps=Laps(),
         thumbnail=Thumbnail(wanted=call.thumbnail.wanted),
         course=Course(),
-        prepared={key: decoding for key, decoding in call.prepared.items() if decoding.done()},
+        prepared={key: decoding for key, decoding in call.prepared.items() if _is_over(decoding)},
         sealed=True,
     )
+
+
+def _is_over(decoding: asyncio.Future[Any]) -> bool:
+    return decoding.done() and not decoding.cancelled()
 
 
 def _bytes_of(prepared: Mapping[Hashable, asyncio.Future[Any]]) -> int:
     """Return how many bytes the arrays in what was decoded hold."""
     total = 0
     for decoding in prepared.values():
-        if decoding.cancelled() or decoding.exception() is not None:
+        if decoding.exception() is not None:
             continue
         result = decoding.result()
         values = (getattr(result, part.name) for part in dataclasses.fields(result))

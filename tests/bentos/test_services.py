@@ -138,7 +138,7 @@ async def test_only_the_token_opens_and_nothing_is_unpickled(image_bento):
         415,
         "unsupported_media_type",
     )
-    for path in ("/models", "/", "/docs.json", "/schema.json"):
+    for path in ("/models", "/models/figures", "/models/image_cnn", "/", "/docs.json", "/schema.json"):
         assert (await get(image_bento, path, token=False))[0] == 401
     for path in ("/livez", "/readyz", "/metrics"):
         assert (await get(image_bento, path, token=False))[0] == 200

@@ -1,6 +1,7 @@
 """A detector that has several versions and models to ask: real decoding and cards' contents, inference in memory."""
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import AsyncIterator
 
@@ -38,6 +39,7 @@ from bentos.image import ImageDetector
 from bentos.media.pool import MediaPool, PoolLimits
 from bentos.media.tasks import MediaTask
 from bentos.parts import Parts
+from bentos.progress import Course
 from bentos.repository import ModelRepository
 from bentos.settings import BentoSettings
 from bentos.shadow import MOST_WAITING
@@ -411,3 +413,27 @@ async def test_evidence_is_that_of_the_first_member_that_answered(bench: Bench):
     assert isinstance(whole, ImageEvidence)
     assert isinstance(rest, ImageEvidence)
     assert (whole.faces[0].p_fake, rest.faces[0].p_fake) == (pytest.approx(0.2), pytest.approx(0.6))
+
+
+async def test_a_long_video_is_judged_by_all_members_and_by_no_shadow(bench: Bench):
+    settings = bench.parts.settings.model_copy(update={"video_max_seconds": 5})
+    bench.parts = dataclasses.replace(bench.parts, settings=settings)
+    bench.judge(VideoDetector)
+    members = (Member(model="head"), Member(model="usual"))
+    await bench.serve(both(*members, modality=Modality.VIDEO), usual=Route(stable=1, shadow=2))
+    clip = media.clip(media.frames_of(media.with_faces(120, width=320, height=180), 80), rate=4)
+    call = dataclasses.replace(
+        bench.call(clip, caller="c", model="both", seconds=60), long=True, course=Course(wanted=True)
+    )
+    detection = await bench.detector.detect(call)
+    assert [score.model for score in detection.members] == ["head", "usual"]
+    assert isinstance(detection.evidence, VideoEvidence)
+    assert detection.evidence.stretches
+    line = call.course.line()
+    assert line.done == line.total == len(detection.evidence.stretches) * FRAMES
+    assert len(line.scores) == len(detection.evidence.stretches)
+    decoded = len(bench.decoded)
+    await bench.shadows()
+    shadow = bench.figures("usual", 2, "shadow").shadow
+    assert shadow is not None
+    assert (shadow.dropped, shadow.compared, shadow.failed, len(bench.decoded)) == (1, 0, 0, decoded)

@@ -137,6 +137,15 @@ async def test_models_are_listed(client):
         assert await response.json() == {"models": []}
 
 
+async def test_what_was_counted_is_told_and_a_model_that_is_not_there_is_not(client):
+    async with client.get("/models/figures") as response:
+        assert (response.status, await response.json()) == (200, {"started": 0, "versions": [], "table": ""})
+    async with client.get("/models/nothing") as response:
+        await refused(response, 404, "unknown_model")
+    async with client.post("/models/nothing") as response:
+        await refused(response, 405, "method_not_allowed")
+
+
 async def test_our_faults_say_when_to_come_back(client, detector):
     detector.script = failing(InferenceUnavailableError())
     async with client.post("/detect", data=b"x") as response:
