@@ -86,3 +86,19 @@ async def test_one_failed_batch_fails_the_call_with_its_own_error():
 
     with pytest.raises(InferenceUnavailableError):
         await infer(client(answer), crops(40))
+
+
+async def test_batches_that_answer_axes_of_different_lengths_are_padded():
+    signature = fake_signature({"rows": (np.float32, (1,))}, {"spans": (-1, 2)}, max_batch_size=2)
+
+    def answer(batch):
+        longest = int(batch["rows"].max())
+        return {"spans": np.ones((len(batch["rows"]), longest, 2), np.float32)}
+
+    fake = FakeInference(models={("texts", 1): FakeModel(signature=signature, answer=answer)})
+    rows = np.array([[1], [1], [3]], np.float32)
+    spans = (await fake.infer("texts", 1, {"rows": rows}, Deadline.after(5)))["spans"]
+    assert spans.shape == (3, 3, 2)
+    assert (spans[:2, :1] == 1).all()
+    assert (spans[:2, 1:] == -1).all()
+    assert (spans[2] == 1).all()

@@ -10,6 +10,7 @@ from bentos.sampling import (
     FrameIndex,
     group_windows,
     pick_frames,
+    pick_passages,
     pick_stretches,
     pick_windows,
 )
@@ -123,3 +124,37 @@ def test_windows_are_divided_into_passages_without_losing_any() -> None:
     assert [start for passage in passages for start in passage] == list(starts)
     assert all(passage[-1] - passage[0] < PASSAGE_S * RATE for passage in passages)
     assert group_windows([0, 900 * RATE]) == ((0,), (900 * RATE,))
+
+
+WORDS = st.text(alphabet="ab. \n?!。é", max_size=400)
+
+
+@given(WORDS, st.integers(5, 60), st.integers(1, 10))
+def test_passages_hold_all_of_a_text_but_white_space(text: str, characters: int, most: int) -> None:
+    spans, wanted = pick_passages(text, characters=characters, most=10_000)
+    assert wanted == len(spans)
+    assert all(0 < end - start <= characters for start, end in spans)
+    ends = [0, *(end for _, end in spans)]
+    starts = [*(start for start, _ in spans), len(text)]
+    assert all(not text[end:start].strip() for end, start in zip(ends, starts, strict=True))
+    assert all(start >= end for end, start in zip(ends, starts, strict=True))
+    kept, same = pick_passages(text, characters=characters, most=most)
+    assert same == wanted
+    assert len(kept) == min(most, wanted)
+    assert set(kept) <= set(spans)
+
+
+def test_passages_end_where_sentences_end_and_are_about_equally_long() -> None:
+    text = "One two three. Four five six! Seven eight nine? Ten eleven twelve."
+    spans, _ = pick_passages(text, characters=40, most=10)
+    assert [text[start:end] for start, end in spans] == [
+        "One two three. Four five six!",
+        "Seven eight nine? Ten eleven twelve.",
+    ]
+
+
+def test_without_sentences_passages_end_between_words_and_else_within_them() -> None:
+    text = "aaaa bbbb cccc dddd"
+    assert [text[a:b] for a, b in pick_passages(text, characters=10, most=10)[0]] == ["aaaa bbbb", "cccc dddd"]
+    assert pick_passages("x" * 25, characters=10, most=10)[0] == ((0, 10), (10, 20), (20, 25))
+    assert pick_passages(" \n ", characters=10, most=10) == ((), 0)
