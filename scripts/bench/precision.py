@@ -83,10 +83,18 @@ def ratios(sides: dict[str, list[Round]]) -> dict[str, float]:
     """Throughput of each precision over the best torch arrangement, and of fp16 and int8 over float32.
 
     The best arrangement is that with the highest median; ratios are taken between rounds next to each other in time.
+    "cpu torch/…" compares processor time an answer, the least over all rounds: it moves less than the others when
+    somebody else uses the machine.
     """
     torch = {side: rounds for side, rounds in sides.items() if side not in PRECISIONS}
     best = max(torch.values(), key=lambda rounds: float(np.median([each.throughput for each in rounds])))
     figures = {f"{precision}/torch": median_ratio(sides[precision], best) for precision in PRECISIONS}
+    cost = {
+        side: min(sum(each.cpu_s.values()) / len(each.latencies_s) for each in rounds) for side, rounds in sides.items()
+    }
+    figures |= {
+        f"cpu torch/{precision}": min(cost[side] for side in torch) / cost[precision] for precision in PRECISIONS
+    }
     return figures | {f"{each}/fp32": median_ratio(sides[each], sides["fp32"]) for each in ("fp16", "int8")}
 
 
