@@ -232,13 +232,13 @@ def _keep(repository: Repository, report: Calibrated) -> None:
         "report.json": msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n",
         "report.md": to_markdown(report).encode(),
     }
-    parent = repository.folder(report.model, report.version) / EVALUATIONS
+    here = repository.folder(report.model, report.version)
     with repository.changing():
         try:
-            write_report(parent, f"{report.created[:10]}-calibration-{report.set.name}", files)
+            write_report(here / EVALUATIONS, f"{report.created[:10]}-calibration-{report.set.name}", files)
         except OSError as error:
             raise ModelsError(
-                f"{report.model}:{report.version} is staged, but its report could not be written to {parent}: "
+                f"{report.model}:{report.version} is staged, but its report could not be written to {here}: "
                 f"{error.strerror}."
             ) from error
         event = history.new_event(
