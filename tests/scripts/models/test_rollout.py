@@ -5,12 +5,14 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
 import msgspec
 import numpy as np
+import psutil
 import pytest
 
 from bentos.cards import Route
@@ -20,6 +22,7 @@ from scripts.demo.catalogue import IMAGE_CNN, VIDEO_ENCODER, VIDEO_LSTM
 from scripts.models import history
 from scripts.models.auto import AutoRollout, Plan
 from scripts.models.errors import InUseError, ModelsError, RefusedError
+from scripts.models.following import ask_bentos
 from scripts.models.judging import Bounds
 from scripts.models.publish import MODEL_FILE, read_golden, write_traffic
 from scripts.models.repository import Repository
@@ -34,6 +37,7 @@ from scripts.stack.services import bento
 from scripts.stack.settings import CHECKOUT
 from scripts.stack.triton import Triton
 from tests.fixtures.detectors import BENTO_TOKEN, bento_environment
+from tests.fixtures.stack import wait_until
 from tests.fixtures.triton import free_ports, running_triton
 
 pytestmark = pytest.mark.integration
@@ -48,6 +52,7 @@ class Life:
     repository: Repository
     platform: Platform
     triton: Triton
+    bento_pid: int
 
     def loaded(self, model: str = "image_cnn") -> set[int]:
         async def ask() -> set[int]:
@@ -75,12 +80,12 @@ class Life:
     def promote(self, version: int, model: str = "image_cnn", **more) -> Change:
         return self.change("promote", version, lambda route: promoted(model, route, version), model, **more)
 
-    def roll_back(self, to: int | None = None, model: str = "image_cnn") -> Change:
+    def roll_back(self, to: int | None = None, model: str = "image_cnn", **more) -> Change:
         def back(route):
             return rolled_back(model, route, to)
 
         version = back(self.repository.route(model)).stable
-        wish = Wish(action="rollback", model=model, version=version, route=back)
+        wish = Wish(action="rollback", model=model, version=version, route=back, **more)
         return asyncio.run(point_back(self.repository, self.platform, wish))
 
     def retire(self, version: int, model: str = "image_cnn", **more):
@@ -126,7 +131,7 @@ def life(tmp_path_factory: pytest.TempPathFactory, triton_settings: Triton) -> I
         environment = bento_environment(folder / "bento", triton.address)
         environment["BONAFIDE_MODEL_REPOSITORY"] = str(repository.root)
         program = bento(Modality.IMAGE, port, environment, grace_s=10)
-        with running(program, log=folder / "bento" / "log", run_id="life", deadline_s=120):
+        with running(program, log=folder / "bento" / "log", run_id="life", deadline_s=120) as process:
             platform = Platform(
                 triton_address=triton.address,
                 control_key=triton.control_key,
@@ -134,7 +139,7 @@ def life(tmp_path_factory: pytest.TempPathFactory, triton_settings: Triton) -> I
                 bentos={Modality.IMAGE: f"http://127.0.0.1:{port}", Modality.VIDEO: NOBODY},
                 token=BENTO_TOKEN,
             )
-            yield Life(repository=repository, platform=platform, triton=triton)
+            yield Life(repository=repository, platform=platform, triton=triton, bento_pid=process.pid)
 
 
 @pytest.fixture
@@ -227,6 +232,36 @@ def test_weights_that_were_changed_are_not_even_loaded(at_one):
     assert (at_one.state(), at_one.loaded()) == (before, {1})
 
 
+def in_flight(life: Life) -> set[tuple[str, int]]:
+    return set(asyncio.run(ask_bentos(life.platform)).busy())
+
+
+def test_a_version_with_a_call_in_flight_stays_loaded_until_that_is_over(at_one):
+    at_one.change("rollout", 2, lambda route: with_canary("image_cnn", route, 2, 100))
+    at_one.answering()
+    decoding = [
+        child
+        for child in psutil.Process(at_one.bento_pid).children(recursive=True)
+        if "bentos.media.child" in child.cmdline()
+    ]
+    with ThreadPoolExecutor(1) as pool:
+        for child in decoding:
+            child.suspend()
+        try:
+            call = pool.submit(at_one.answering)
+            wait_until(lambda: ("image_cnn", 2) in in_flight(at_one), deadline_s=20)
+            settled = at_one.roll_back(drain_s=0.2).settled
+            assert (settled.kept, settled.clear, at_one.loaded()) == (("image_cnn:2",), False, {1, 2})
+            with pytest.raises(InUseError, match="run the command again later"):
+                at_one.retire(2, delete=True, drain_s=0.2)
+        finally:
+            for child in decoding:
+                child.resume()
+        assert call.result(60)[0] == 2
+    assert at_one.retire(2).settled.unloaded == ("image_cnn:2",)
+    assert at_one.loaded() == {1}
+
+
 def test_a_dry_run_says_what_would_be_and_does_nothing(at_one):
     before = at_one.state()
     change = at_one.promote(2, dry_run=True)
@@ -298,7 +333,7 @@ def test_without_a_triton_nothing_is_written_unless_it_is_meant(tmp_path):
     version = stage_shifted(repository, 1.0).version
     [port] = free_ports(1)
     nobody = Platform(triton_address=f"127.0.0.1:{port}", control_key="k", bentos={Modality.IMAGE: NOBODY}, token="t")
-    life = Life(repository=repository, platform=nobody, triton=None)  # pyright: ignore[reportArgumentType]
+    life = Life(repository=repository, platform=nobody, triton=None, bento_pid=0)  # pyright: ignore[reportArgumentType]
     before = life.state()
     with pytest.raises(NotRunningError, match="--offline"):
         life.promote(version)
@@ -426,4 +461,3 @@ def test_the_commands_answer_in_json_and_fail_with_a_sentence(at_one, monkeypatc
         roles = {row["version"]: row["roles"] for row in run("list")[1]["versions"] if row["model"] == "image_cnn"}
         assert (roles[1], roles[2]) == (["stable"], ["previous"])
         assert os.environ["BONAFIDE_MODEL_REPOSITORY"] == str(at_one.repository.root)
-
