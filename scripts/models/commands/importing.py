@@ -9,11 +9,14 @@ import msgspec
 import typer
 from rich.console import Console
 
-from bentos.cards import Card
+from bentos.cards import Card, Precision
 from bentos.contract import Modality
-from scripts.models.commands.console import AsJson, DryRun, Reason, answer, repository, say, telling
+from scripts.models.commands.console import AsJson, DryRun, Reason, answer, repository, say, settings, telling
+from scripts.models.errors import RefusedError
 from scripts.models.importing.importer import Imported, import_model
+from scripts.models.importing.training import load
 from scripts.models.importing.wishes import Wishes
+from scripts.models.repository import Repository
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +81,13 @@ def import_command(
     licence: Annotated[str | None, typer.Option(help="Licence of the weights, where the source does not say.")] = None,
     title: Annotated[str | None, typer.Option(help="What listings call the model.")] = None,
     description: Annotated[str | None, typer.Option(help="What listings say of it.")] = None,
+    precision: Annotated[
+        Precision,
+        typer.Option(help="Also stage it in int8 or fp16, where its verdicts over --data stay what they are."),
+    ] = "fp32",
+    data: Annotated[
+        Path | None, typer.Option(exists=True, help="Labelled media for --precision: real/ and fake/, or a CSV.")
+    ] = None,
     reason: Reason = "",
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -88,6 +98,8 @@ def import_command(
     """
     started = time.monotonic()
     with telling(as_json=as_json):
+        if precision != "fp32" and data is None:
+            raise RefusedError(f"Whether {precision} gives the same verdicts is proved on labelled media: give --data.")
         if trust_pickle:
             say("warning: --trust-pickle opens weights by Python's pickle; bring only what you trust.")
         wishes = Wishes(
@@ -110,6 +122,8 @@ def import_command(
         )
         here = repository()
         imported = import_model(sources, wishes, here, reason=reason, dry_run=dry_run)
+        if precision != "fp32" and data is not None and not dry_run:
+            imported.append(_in_fewer_bits(here, imported[-1].card, precision, data, wishes.tell))
     report = Report(
         dry_run=dry_run,
         seconds=round(time.monotonic() - started, 1),
@@ -117,6 +131,17 @@ def import_command(
         notes=[note for each in imported for note in each.notes],
     )
     answer(report, as_json=as_json, text=lambda console: _print(console, imported, report))
+
+
+def _in_fewer_bits(
+    here: Repository, card: Card, precision: Precision, data: Path, tell: Callable[[str], None]
+) -> Imported:
+    """Stage what was just imported in another precision too. Raises `RefusedError`; the import itself stays then."""
+    quantising = load("scripts.models.quantising")
+    order = quantising.Order(model=card.model, version=card.version, precision=precision, data=data)
+    done = quantising.quantise(here, order, settings(), tell=tell)
+    kept = done.attempts[-1]
+    return Imported(card=done.card, notes=(f"{kept.way}: {kept.agreement}.",), megabytes=kept.megabytes)
 
 
 def _clock(started: float) -> Callable[[str], None]:
