@@ -41,6 +41,8 @@ Numbered = tuple[str, int]
 _HALF: Final = 50.0
 _GRACE_S: Final = 10.0
 _PREFIX: Final = "BONAFIDE_"
+_NOT_SERVED: Final = frozenset({"evaluation", "__pycache__"})
+"""What may lie in a version's folder and is no part of the version."""
 _MAX_VERSIONS: Final = 2
 """Versions of one model that can stand side by side: its stable one and its canary."""
 
@@ -209,8 +211,7 @@ def _assemble(repository: Repository, models: Path, cards: Sequence[Card], confi
         listed.setdefault(card.model, set()).add(card.version)
     for model, numbers in listed.items():
         for version in numbers:
-            (models / model).mkdir(parents=True, exist_ok=True)
-            (models / model / str(version)).symlink_to(repository.folder(model, version).resolve())
+            _link(repository.folder(model, version).resolve(), models / model / str(version))
         try:
             config = configs.get(model) or (repository.root / model / CONFIG_FILE).read_bytes()
             write_file(models / model / CONFIG_FILE, config)
@@ -219,6 +220,14 @@ def _assemble(repository: Repository, models: Path, cards: Sequence[Card], confi
             raise ModelsError(f"{repository.root / model / CONFIG_FILE} cannot be read: {error.strerror}.") from error
         except (ParseError, UnicodeDecodeError) as error:
             raise RefusedError(f"{repository.root / model / CONFIG_FILE} is no configuration: {error}.") from error
+
+
+def _link(source: Path, target: Path) -> None:
+    """Link to what lies in a version's folder, not to the folder: what runs writes its byte code beside its source."""
+    target.mkdir(parents=True)
+    for each in source.iterdir():
+        if each.name not in _NOT_SERVED and not each.name.startswith("."):
+            (target / each.name).symlink_to(each)
 
 
 def _named(versions: Sequence[Numbered]) -> str:

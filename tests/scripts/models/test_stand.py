@@ -76,6 +76,17 @@ async def test_two_versions_stand_side_by_side_before_a_real_bento(repository, t
 
 
 @pytest.mark.integration
+def test_what_runs_writes_nothing_into_the_version_that_it_stands_for(repository):
+    shutil.rmtree(repository.root / "text_transformer" / "1" / "__pycache__", ignore_errors=True)
+    before = files(repository)
+
+    with stand(repository, [("text_transformer", 1)], SETTINGS):
+        pass
+
+    assert files(repository) == before
+
+
+@pytest.mark.integration
 def test_nothing_is_left_after_an_error(repository, tmp_path):
     pids = []
 
