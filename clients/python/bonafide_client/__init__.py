@@ -39,7 +39,7 @@ from bonafide_client.errors import (
 from bonafide_client.paging import AsyncPages, Page, Pages
 from bonafide_client.retrying import Retries, Timeouts
 from bonafide_client.schemas.detections import Detection, DetectionSummary
-from bonafide_client.schemas.evidence import AudioEvidence, Evidence, ImageEvidence, VideoEvidence
+from bonafide_client.schemas.evidence import AudioEvidence, Evidence, ImageEvidence, TextEvidence, VideoEvidence
 from bonafide_client.streams import AsyncStream, Stream
 
 __all__ = [
@@ -75,6 +75,7 @@ __all__ = [
     "ServerError",
     "StorageFullError",
     "Stream",
+    "TextEvidence",
     "Timeouts",
     "Tokens",
     "TooLargeError",

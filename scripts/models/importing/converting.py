@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 
 import onnx
 import torch
@@ -10,6 +10,7 @@ from onnx import ModelProto
 
 from scripts.models.errors import RefusedError
 from scripts.models.export_torch import export_torch
+from scripts.models.text.exporting import export_tokens
 
 
 def convert(module: torch.nn.Module, example: torch.Tensor, *, name: str, output: str) -> ModelProto:
@@ -26,9 +27,22 @@ def convert(module: torch.nn.Module, example: torch.Tensor, *, name: str, output
             f"The model cannot take an input of {list(example.shape[1:])}: {_line(error)} "
             "Leave --input-size out, or mend the processor's configuration so that it fits the model's."
         ) from error
+    with _told():
+        return export_torch(module, example, name=name, output=output)
+
+
+def convert_tokens(module: torch.nn.Module, *, inputs: Sequence[str], output: str) -> ModelProto:
+    """Export a module over tokens as `export_tokens` does. Raises `RefusedError` as `convert` does."""
+    with _told():
+        return export_tokens(module, inputs=inputs, outputs=[output])
+
+
+@contextlib.contextmanager
+def _told() -> Generator[None]:
+    """Turn the exporter's errors into a sentence. Raises `RefusedError`."""
     try:
         with _quiet():
-            return export_torch(module, example, name=name, output=output)
+            yield
     except (torch.onnx.OnnxExporterError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         cause = error.__cause__ or error
         raise RefusedError(

@@ -65,7 +65,7 @@ class Detections(Resource[D]):
         store: bool | None = None,
         idempotency_key: str | None = None,
     ) -> Call[Detection]:
-        """Judge an image, a video or an audio file.
+        """Judge an image, a video, an audio file or a text, whose name ends in .txt or .md.
 
         `file` is a path, the bytes, an open binary file or a stream of pieces; only a stream cannot be sent again
         where an attempt fails. `modality` is found from the content where it is not given. `reuse` allows the answer
@@ -82,6 +82,30 @@ class Detections(Resource[D]):
             path=path_of("detections"),
             read=_READ,
             upload=Upload(file, filename=filename, fields=[(name, value) for name, value in fields if value]),
+            idempotency_key=fresh_key(idempotency_key),
+        )
+
+    @Operation
+    def create_text(
+        self,
+        text: str,
+        *,
+        filename: str | None = None,
+        model: str | None = None,
+        tags: Iterable[str] = (),
+        client_reference: str | None = None,
+        reuse: bool = False,
+        store: bool | None = None,
+        idempotency_key: str | None = None,
+    ) -> Call[Detection]:
+        """Judge a text, which need not be in a file; what else is given means what it does for `create`."""
+        given = {"filename": filename, "model": model, "client_reference": client_reference, "store": store}
+        body = {"text": text, "tags": list(tags), "reuse": reuse}
+        return Call(
+            method="POST",
+            path=path_of("detections"),
+            read=_READ,
+            json=body | {name: value for name, value in given.items() if value is not None},
             idempotency_key=fresh_key(idempotency_key),
         )
 

@@ -89,4 +89,33 @@ class AudioEvidence(Schema, frozen=True, tag_field="modality", tag="audio"):
     windows: tuple[WindowScore, ...]
 
 
-Evidence = ImageEvidence | VideoEvidence | AudioEvidence
+class TokenScore(Schema, frozen=True):
+    """Score of one token of a text: a word or a piece of one. `start` and `end` as in `PassageScore`."""
+
+    start: int
+    end: int
+    p_fake: float
+
+
+class PassageScore(Schema, frozen=True):
+    """Score of one passage of a text, from character `start` up to and without `end`, as Python counts characters.
+
+    `tokens` are there where the model scores them, and only in the most suspicious passages.
+    """
+
+    start: int
+    end: int
+    p_fake: float
+    tokens: tuple[TokenScore, ...] = ()
+
+
+class TextEvidence(Schema, frozen=True, tag_field="modality", tag="text"):
+    """What was measured in a text: its characters and words, and how its bytes were encoded."""
+
+    characters: int
+    words: int
+    encoding: str
+    passages: tuple[PassageScore, ...]
+
+
+Evidence = ImageEvidence | VideoEvidence | AudioEvidence | TextEvidence
