@@ -15,7 +15,7 @@ from onnx import ModelProto, NodeProto, helper
 
 from scripts.models.graph_parts import add_constants, copy_of, opset
 from scripts.models.products import Product, find_products
-from scripts.models.simplify import open_inside, prune
+from scripts.models.simplify import Wiring, open_inside, prune
 
 Scheme = Literal["static", "rows"]
 
@@ -28,6 +28,8 @@ _BYTE: Final = 255
 _FLOOR: Final = 1e-10
 """Smallest scale, so that a row of zeros is not divided by zero."""
 _AXES_AS_INPUT_OPSET: Final = 18
+_CHANNELS: Final = 2
+"""The last axis of [batch, steps, channels], by which `products` puts shifted slices side by side."""
 _ROWS_AT_ONCE: Final = 4
 
 
@@ -50,6 +52,7 @@ def quantise_products(model: ModelProto, ranges: Mapping[str, Range] | None = No
     copy = copy_of(model)
     products = {product.output: product for product in find_products(copy)}
     replaced = {id(node) for each in products.values() for node in (each.node, each.bias_node) if node is not None}
+    wiring = Wiring(copy)
     quantised: set[str] = set()
     nodes: list[NodeProto] = []
     for node in copy.graph.node:
@@ -60,7 +63,10 @@ def quantise_products(model: ModelProto, ranges: Mapping[str, Range] | None = No
             continue
         builder = _Builder(product, opset(copy))
         if product.source not in quantised:
-            builder.quantise(None if ranges is None else ranges[product.source])
+            if ranges is None:
+                builder.quantise_rows()
+            else:
+                builder.quantise(ranges[product.source], _slices(wiring, product.source))
             quantised.add(product.source)
         builder.multiply(by_rows=ranges is None)
         nodes += builder.nodes
@@ -96,6 +102,16 @@ def quantise_weight(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDAr
     return np.clip(np.rint(weight / scales), -_LARGEST, _LARGEST).astype(np.int8), scales
 
 
+def _slices(wiring: Wiring, name: str) -> list[NodeProto]:
+    """Return the slices of one tensor that a value is, side by side by channel; none where it is something else."""
+    concat = wiring.makers.get(name)
+    if concat is None or concat.op_type != "Concat" or helper.get_node_attr_value(concat, "axis") != _CHANNELS:
+        return []
+    made = [wiring.makers.get(each) for each in concat.input]
+    slices = [node for node in made if node is not None and node.op_type == "Slice"]
+    return slices if len(slices) == len(made) and len({node.input[0] for node in slices}) == 1 else []
+
+
 class _Builder:
     """Collects the nodes and constants that stand in the place of one product."""
 
@@ -107,13 +123,22 @@ class _Builder:
         # What belongs to the source is made once and shared by all that multiply it, as query, key and value do.
         self.at = f"{product.source}/int8"
 
-    def quantise(self, known: Range | None) -> None:
-        at, source = self.at, self.product.source
-        if known is not None:
-            scale, zero = known.scale()
-            self.constants |= {f"{at}/scale": np.asarray(scale), f"{at}/zero": np.asarray(zero)}
-            self._node("QuantizeLinear", [source, f"{at}/scale", f"{at}/zero"], f"{at}/bytes")
+    def quantise(self, known: Range, slices: Sequence[NodeProto]) -> None:
+        """Bring the source to bytes; where it is slices side by side, bring what they are cut from, and cut then."""
+        at = self.at
+        scale, zero = known.scale()
+        self.constants |= {f"{at}/scale": np.asarray(scale), f"{at}/zero": np.asarray(zero)}
+        if not slices:
+            self._node("QuantizeLinear", [self.product.source, f"{at}/scale", f"{at}/zero"], f"{at}/bytes")
             return
+        self._node("QuantizeLinear", [slices[0].input[0], f"{at}/scale", f"{at}/zero"], f"{at}/whole")
+        for each in slices:
+            self._node("Slice", [f"{at}/whole", *each.input[1:]], f"{each.output[0]}/int8")
+        self._node("Concat", [f"{each.output[0]}/int8" for each in slices], f"{at}/bytes", axis=_CHANNELS)
+
+    def quantise_rows(self) -> None:
+        """Bring the source to bytes with a scale for each row."""
+        at, source = self.at, self.product.source
         self.constants |= {
             f"{at}/scale": np.asarray(1, np.float32),
             f"{at}/zero": np.asarray(_MIDDLE, np.uint8),
