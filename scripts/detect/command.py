@@ -29,7 +29,8 @@ def detect_command(
         typer.Option(envvar="BONAFIDE_API_KEY", help="API key. Default: the local one that `bonafide up` wrote."),
     ] = None,
     modality: Annotated[
-        str | None, typer.Option(help="image, video or audio. Default: found from the content.")
+        str | None,
+        typer.Option(help="image, video, audio or text. Default: found from the content, and for texts from the name."),
     ] = None,
     model: Annotated[str | None, typer.Option(help="Model to ask. Default: the default of the modality.")] = None,
     concurrency: Annotated[int, typer.Option(min=1, max=64, help="Files under way at once.")] = 4,
@@ -86,7 +87,7 @@ def detect_command(
         )
         raise typer.Exit(detect_folder(request, errors))
     try:
-        sources = find_sources(files, sys.stdin.buffer)
+        sources = find_sources(files, sys.stdin.buffer, texts=modality == "text")
     except MissingSourceError as error:
         errors.print(f"[red]{error}[/]")
         raise typer.Exit(EXIT_USAGE) from error

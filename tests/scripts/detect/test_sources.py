@@ -11,6 +11,7 @@ def test_folder_yields_its_media_by_name_and_leaves_other_files_out(tmp_path):
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "c.wav").write_bytes(b"x")
 
+    assert [source.filename for source in find_sources([str(tmp_path)], io.BytesIO(), texts=True)] == ["notes.txt"]
     found = find_sources([str(tmp_path)], io.BytesIO())
 
     assert [source.filename for source in found] == ["a.MP4", "b.jpg", "c.wav"]
