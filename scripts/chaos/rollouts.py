@@ -8,7 +8,6 @@ import asyncio
 import math
 import os
 import secrets
-import shutil
 import subprocess
 import sys
 import time
@@ -21,7 +20,6 @@ from typing import Final
 import msgspec
 import psutil
 
-from bentos.cards import Route, TrafficTable
 from bentos.contract import Modality
 from scripts.bench.figures import percentile
 from scripts.bench.keras_side import free_port
@@ -29,9 +27,8 @@ from scripts.chaos.callers import Answered, Called, Calling
 from scripts.chaos.errors import ChaosError
 from scripts.chaos.figures import Report
 from scripts.chaos.grounds import folder_of_its_own, running_program
-from scripts.chaos.variants import stage_shifted
+from scripts.chaos.variants import repository_of_versions
 from scripts.models.errors import ModelsError
-from scripts.models.publish import write_traffic
 from scripts.models.repository import Repository
 from scripts.models.rollout import Wish, point, point_back
 from scripts.models.serving import Platform
@@ -46,8 +43,8 @@ MODEL: Final = "image_cnn"
 SHIFTS: Final = {1: 0.0, 2: 1.0, 3: -1.0}
 """Log-odds that each version adds to what the first one answers."""
 CANARY_PERCENT: Final = 30.0
-MOST_P99_RATIO: Final = 1.5
-MOST_MEMORY_GROWTH: Final = 1.10
+MOST_P99_PERCENT: Final = 150.0
+MOST_MEMORY_PERCENT: Final = 110.0
 MOST_ROLLBACK_S: Final = 5.0
 STEADY_S = 20.0
 """For how long callers ask before and after, with nothing else going on."""
@@ -110,7 +107,7 @@ async def roll_versions(
         _judge(report, ground, turns, (steady, again), moving)
         report.tell("memory before (MiB)", before / _MEBIBYTE)
         report.tell("memory after (MiB)", after / _MEBIBYTE)
-        report.at_most("memory after / before", round(after / before, 3), MOST_MEMORY_GROWTH)
+        report.at_most("memory after, % of before", round(100 * after / before, 1), MOST_MEMORY_PERCENT)
     return report
 
 
@@ -130,7 +127,8 @@ def _judge(
     for what, seconds in (("steady", calm), ("meanwhile", busy)):
         report.tell(f"{what}: p50 (ms)", 1000 * percentile(seconds, 50))
         report.tell(f"{what}: p99 (ms)", 1000 * percentile(seconds, 99))
-    report.at_most("p99 meanwhile / steady", round(percentile(busy, 99) / percentile(calm, 99), 2), MOST_P99_RATIO)
+    share = 100 * percentile(busy, 99) / percentile(calm, 99)
+    report.at_most("p99 meanwhile, % of steady", round(share, 1), MOST_P99_PERCENT)
     for step in ("rollout", "promote", "rollback"):
         report.times(f"seconds of a {step}", [turn.seconds[step] for turn in turns if step in turn.seconds])
     effects = [_effective(turn, moving.answers) for turn in turns if turn.rolled_back_from]
@@ -241,7 +239,7 @@ async def _during(ground: Ground, pictures: Sequence[Path], callers: int, work: 
 async def _ground(folder: Path) -> AsyncGenerator[Ground]:
     """Triton and the image Bento over a repository of three versions. Raises ChaosError where one does not start."""
     with folder_of_its_own(folder) as root:
-        repository = _repository(root / "models")
+        repository = repository_of_versions(root / "models", MODEL, SHIFTS)
         server = Triton(
             python=load_settings({}).triton_python,
             repository=repository.root,
@@ -284,19 +282,3 @@ async def _ground(folder: Path) -> AsyncGenerator[Ground]:
                 yield Ground(repository=repository, platform=platform, url=url, pids=(first.pid, second.pid))
         finally:
             sweep_shared_memory(server.shared_memory_prefix)
-
-
-def _repository(root: Path) -> Repository:
-    """The image model alone, with the versions of `SHIFTS`, the first of them stable."""
-    root.mkdir()
-    shutil.copytree(CHECKOUT / "model_repository" / MODEL, root / MODEL)
-    repository = Repository(root)
-    for version in repository.versions(MODEL)[1:]:
-        shutil.rmtree(root / MODEL / str(version))
-    repository.list_versions(MODEL, (1,))
-    write_traffic(root, TrafficTable(defaults={Modality.IMAGE: MODEL}, models={MODEL: Route(stable=1)}))
-    for version, shift in list(SHIFTS.items())[1:]:
-        staged = stage_shifted(repository, shift, model=MODEL)
-        if staged.version != version:
-            raise ChaosError(f"A version was staged as {staged.version}, not {version}.")
-    return repository

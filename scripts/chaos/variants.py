@@ -1,5 +1,8 @@
 """Versions of a model that differ by a known amount, for runs and tests that have to tell which of them answered."""
 
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -7,12 +10,13 @@ import numpy as np
 import onnx
 from onnx import ModelProto, helper, numpy_helper
 
-from bentos.cards import Card
+from bentos.cards import Card, Route, TrafficTable
 from scripts.demo.catalogue import IMAGE_CNN
-from scripts.models.publish import MODEL_FILE, read_golden
+from scripts.models.publish import MODEL_FILE, read_golden, write_traffic
 from scripts.models.repository import Repository
 from scripts.models.session import run_graph
 from scripts.models.staging import ASSIGNED, Candidate, stage
+from scripts.stack.settings import CHECKOUT
 
 _SCORE: Final = "p_fake"
 
@@ -48,3 +52,21 @@ def stage_shifted(repository: Repository, shift: float, *, model: str = "image_c
         golden_outputs=run_graph(weights, inputs),
     )
     return stage(repository, candidate, reason=f"{shift:+g} log-odds, to be told from version 1")
+
+
+def repository_of_versions(root: Path, model: str, shifts: Mapping[int, float]) -> Repository:
+    """Make a repository of a demo image model alone, with these versions by their shifts; the first one is stable.
+
+    Raises what `stage` does.
+    """
+    root.mkdir()
+    shutil.copytree(CHECKOUT / "model_repository" / model, root / model)
+    repository = Repository(root)
+    for version in repository.versions(model)[1:]:
+        shutil.rmtree(root / model / str(version))
+    repository.list_versions(model, (1,))
+    defaults = {repository.card(model, 1).modality: model}
+    write_traffic(root, TrafficTable(defaults=defaults, models={model: Route(stable=1)}))
+    for version in sorted(shifts)[1:]:
+        stage_shifted(repository, shifts[version], model=model)
+    return repository
