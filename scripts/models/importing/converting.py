@@ -19,6 +19,13 @@ def convert(module: torch.nn.Module, example: torch.Tensor, *, name: str, output
     Raises:
         RefusedError: It cannot run on such an input, or does something that ONNX has no operators for.
     """
+    check_input(module, example)
+    with _told():
+        return export_torch(module, example, name=name, output=output)
+
+
+def check_input(module: torch.nn.Module, example: torch.Tensor) -> None:
+    """Run a module once. Raises `RefusedError` where it cannot take such an input."""
     try:
         with torch.inference_mode():
             module(example)
@@ -27,8 +34,6 @@ def convert(module: torch.nn.Module, example: torch.Tensor, *, name: str, output
             f"The model cannot take an input of {list(example.shape[1:])}: {_line(error)} "
             "Leave --input-size out, or mend the processor's configuration so that it fits the model's."
         ) from error
-    with _told():
-        return export_torch(module, example, name=name, output=output)
 
 
 def convert_tokens(module: torch.nn.Module, *, inputs: Sequence[str], output: str) -> ModelProto:
@@ -46,7 +51,7 @@ def _told() -> Generator[None]:
     except (torch.onnx.OnnxExporterError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         cause = error.__cause__ or error
         raise RefusedError(
-            f"The model does something that cannot be converted to ONNX ({_line(cause)}). Export it to an .onnx file "
+            f"The model does something that cannot be converted to ONNX ({_line(cause).rstrip('.')}). Export it to an .onnx file "
             "in your own way and bring that."
         ) from error
 

@@ -18,7 +18,7 @@ from scripts.models.graph import Logits, give_p_fake, take_pixels
 from scripts.models.importing import parity
 from scripts.models.importing.brought import Brought, draft_card, draft_config, golden_inputs, golden_of
 from scripts.models.importing.checkpoint import FRAMEWORK, licence_of, load_classifier
-from scripts.models.importing.converting import convert
+from scripts.models.importing.converting import check_input, convert
 from scripts.models.importing.images import carried_pictures, pictures_of
 from scripts.models.importing.labels import Reading, read_labels
 from scripts.models.importing.pixels import Preparation, Processor
@@ -74,11 +74,13 @@ def bring(source: Source, wishes: Wishes, repository: Repository) -> list[Brough
     golden_inputs(repository, wishes.name, {CROP: carried[:_GOLDEN]})
     crops = np.concatenate([carried, pictures_of(wishes.samples, shape)]) if wishes.samples else carried
     module = _Logits(load_classifier(AutoModelForImageClassification, source, wishes, attn_implementation="eager"))
+    example = torch.zeros(2, 3, preparation.height, preparation.width)
+    check_input(module, example)
 
     wishes.tell(f"asking the original about {len(crops)} pictures")
     expected = _ask(module, processor, reading, crops)
     wishes.tell("converting it")
-    graph = convert(module, torch.zeros(2, 3, preparation.height, preparation.width), name="planes", output="logits")
+    graph = convert(module, example, name="planes", output="logits")
     graph = take_pixels(graph, preparation.pixels, source="planes", name=CROP)
     graph = give_p_fake(graph, Logits(activation=reading.activation, fake=reading.fake), source="logits")
     weights = graph.SerializeToString()
