@@ -49,9 +49,9 @@ def _told() -> Generator[None]:
         with _quiet():
             yield
     except (torch.onnx.OnnxExporterError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        cause = error.__cause__ or error
+        cause = _line(error.__cause__ or error).rstrip(".")
         raise RefusedError(
-            f"The model does something that cannot be converted to ONNX ({_line(cause).rstrip('.')}). Export it to an .onnx file "
+            f"The model does something that cannot be converted to ONNX ({cause}). Export it to an .onnx file "
             "in your own way and bring that."
         ) from error
 
