@@ -23,15 +23,14 @@ from bentos.cards import Canary, Card, Route, TrafficTable
 from bentos.contract import Modality
 from bentos.routing import bucket_of
 from scripts.models.errors import ModelsError, RefusedError
+from scripts.models.guarded import GuardedRun
 from scripts.models.publish import CONFIG_FILE, write_file, write_traffic
 from scripts.models.repository import Repository
 from scripts.stack.folder import DataFolder
 from scripts.stack.memory import pss
 from scripts.stack.ports import free_ports
 from scripts.stack.program import StartError
-from scripts.stack.running import running
 from scripts.stack.services import bento
-from scripts.stack.sessions import sweep_shared_memory
 from scripts.stack.settings import HOST, StackSettings, load_environment
 from scripts.stack.triton import Triton, program
 
@@ -101,7 +100,8 @@ def stand(
     Of one model there can be two versions; `Stand.caller_of` says who is answered by which. `bentos` are started
     before them, each with the first version that judges its medium as default. `configs` stand in place of a model's
     `config.pbtxt`, by model, to try another one. Everything is ended and removed at the end, also where the block
-    raises, and where Ctrl-C or SIGTERM ends the command.
+    raises, and where Ctrl-C or SIGTERM ends the command. After kill -9 a guard
+    ends what runs; the folder, of links and logs, then stays.
 
     Raises:
         UnknownVersionError: There is no such version, or none that is pinned.
@@ -130,11 +130,12 @@ def _start(
     settings: StackSettings,
     bentos: Collection[Modality],
 ) -> Stand:
-    """Start Triton, then the Bentos. Raises `StartError`."""
+    """Start a guard, Triton, then the Bentos. Raises `StartError`."""
     data = DataFolder(folder / "data")
     data.create()
-    plain = {name: value for name, value in load_environment().items() if not name.startswith(_PREFIX)}
-    ours = {name: value for name, value in load_environment().items() if name.startswith(_PREFIX)}
+    variables = load_environment()
+    plain = {name: value for name, value in variables.items() if not name.startswith(_PREFIX)}
+    ours = {name: value for name, value in variables.items() if name.startswith(_PREFIX)}
     http, grpc, metrics, *ports = free_ports(3 + len(bentos))
     triton = Triton(
         python=settings.triton_python,
@@ -146,12 +147,8 @@ def _start(
         control_key=data.secret("triton-control-key"),
         grace_s=_GRACE_S,
     )
-    parts.callback(sweep_shared_memory, triton.shared_memory_prefix)
-    deadline_s = settings.start_deadline_s
-    server = program(triton, plain, load_deadline_s=deadline_s)
-    process = parts.enter_context(
-        running(server, log=data.logs / "triton.log", run_id=folder.name, deadline_s=deadline_s)
-    )
+    run = GuardedRun(data, triton.shared_memory_prefix, settings.start_deadline_s, parts)
+    process = run.start(program(triton, plain, load_deadline_s=settings.start_deadline_s))
     environment = {
         **plain,
         **ours,
@@ -164,13 +161,9 @@ def _start(
         "BENTOML_HOME": str(data.bentoml),
         "MALLOC_ARENA_MAX": "2",
     }
-    addresses: dict[Modality, str] = {}
     for modality, port in zip(bentos, ports, strict=True):
-        each = bento(modality, port, environment, grace_s=_GRACE_S)
-        parts.enter_context(
-            running(each, log=data.logs / f"{each.name}.log", run_id=folder.name, deadline_s=deadline_s)
-        )
-        addresses[modality] = f"http://{HOST}:{port}"
+        run.start(bento(modality, port, environment, grace_s=_GRACE_S))
+    addresses = {modality: f"http://{HOST}:{port}" for modality, port in zip(bentos, ports, strict=True)}
     return Stand(triton=triton, table=table, bentos=addresses, token=data.secret("bento-token"), pid=process.pid)
 
 

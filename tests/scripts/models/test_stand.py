@@ -2,6 +2,8 @@ import asyncio
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -118,6 +120,28 @@ def test_nothing_is_left_after_a_signal(repository, tmp_path, number):
     assert len(pids) > 2
     assert [pid for pid in pids if sessions.created(pid) is not None] == []
     assert left_over(tmp_path) == []
+
+
+@pytest.mark.integration
+def test_nothing_runs_on_where_the_command_is_killed(repository, tmp_path):
+    code = (
+        "import sys, time; from pathlib import Path; from scripts.models.repository import Repository;"
+        "from scripts.models.stand import stand; from scripts.stack.settings import load_settings\n"
+        "with stand(Repository(Path(sys.argv[1])), [('video_lstm', 1)], load_settings({})) as here:\n"
+        "    print(*(each.pid for each in here.processes()), flush=True); time.sleep(60)"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(repository.root)], stdout=subprocess.PIPE, env=environment, cwd=CHECKOUT
+    ) as command:
+        pids = [int(word) for word in command.stdout.readline().split()]
+        command.kill()
+    until = time.monotonic() + 60
+    while any(sessions.created(pid) is not None for pid in pids) and time.monotonic() < until:
+        time.sleep(0.1)
+
+    assert len(pids) > 2
+    assert [pid for pid in pids if sessions.created(pid) is not None] == []
 
 
 @pytest.mark.integration
