@@ -20,6 +20,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from bentos.cards import Precision
 from scripts.models.errors import RefusedError
 from scripts.models.graph_parts import copy_of
+from scripts.models.graph_sounds import WAVEFORM
 from scripts.models.int8 import measure_ranges, quantise_products
 from scripts.models.products import find_products, unroll_convolutions
 from scripts.models.simplify import Wiring, drop_idle_masks, prune
@@ -28,6 +29,7 @@ Inputs = Mapping[str, NDArray[Any]]
 
 _HEAVY: Final = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm", "LSTM", "GRU", "MultiHeadAttention"})
 _PICTURE_AXES: Final = 4
+_SOUND: Final = f"{WAVEFORM}/"
 _READY: Final = ("onnx.quant.pre_process", "onnxruntime.quant")
 """The note by which ONNX Runtime's quantiser knows that a graph was prepared for it."""
 
@@ -84,7 +86,8 @@ def ways(weights: bytes, precision: Precision, calibration: Inputs | None = None
 def float_ends(model: ModelProto) -> set[str]:
     """Return the names of the nodes before the first heavy one and behind the last: they prepare, and lead to p_fake.
 
-    Every node must have a name.
+    What an import computes of a sound is among them with its convolution: energies of a spectrum go from nearly nothing
+    to large ones, and their logarithm shows it. Every node must have a name.
     """
     wiring = Wiring(model)
     before: set[str] = set()
@@ -98,7 +101,8 @@ def float_ends(model: ModelProto) -> set[str]:
         takers = [taker for name in node.output for taker in wiring.takers.get(name, [])]
         if node.op_type not in _HEAVY and all(taker.name in behind for taker in takers):
             behind.add(node.name)
-    return before | behind
+    features = {node.name for node in model.graph.node if any(each.startswith(_SOUND) for each in node.output)}
+    return before | behind | features
 
 
 def _halve(model: ModelProto) -> ModelProto:

@@ -79,10 +79,11 @@ class _ClipNorm(torch.nn.Module):
         """Normalised values of `hidden`, [batch, channels, frames]."""
         frames = torch.div(self._end.samples - self._kernel, self._stride, rounding_mode="floor") + 1
         inside = torch.arange(hidden.shape[-1], device=hidden.device).lt(frames)[:, :, None].to(hidden.dtype)
-        count = frames[:, None, :].to(hidden.dtype)
-        # As products of matrices the sums go once over the widest values of the network, and write none of that size.
-        centred = hidden - hidden.matmul(inside) / count
-        variance = centred.square().matmul(inside) / count
+        # As a product of matrices a mean goes once over the widest values of the network and writes none of that size;
+        # its weights are divided first, because the sum may be too large for half precision.
+        shares = inside / frames[:, None, :].to(hidden.dtype)
+        centred = hidden - hidden.matmul(shares)
+        variance = centred.square().matmul(shares)
         scale = self.norm.weight[None, :, None] / torch.sqrt(variance + self.norm.eps)
         return centred * scale + self.norm.bias[None, :, None]
 
