@@ -100,8 +100,8 @@ def stand(
     Of one model there can be two versions; `Stand.caller_of` says who is answered by which. `bentos` are started
     before them, each with the first version that judges its medium as default. `configs` stand in place of a model's
     `config.pbtxt`, by model, to try another one. Everything is ended and removed at the end, also where the block
-    raises, and where Ctrl-C or SIGTERM ends the command. After kill -9 a guard
-    ends what runs; the folder, of links and logs, then stays.
+    raises, and where Ctrl-C or SIGTERM ends the command. After kill -9 a guard ends what runs; the folder, of links
+    and logs, then stays.
 
     Raises:
         UnknownVersionError: There is no such version, or none that is pinned.
