@@ -24,7 +24,7 @@ Clips = NDArray[np.uint8]
 
 MOST: Final = 16
 """Clips of a folder that are looked at."""
-_PAIRS: Final = 2
+_PAIRS: Final = 1
 _SEED: Final = 20_262
 
 

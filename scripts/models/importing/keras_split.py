@@ -4,7 +4,7 @@ A classifier of frames is cut off at the features that a head takes; a network o
 encoder and a head.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
@@ -31,7 +31,7 @@ _ELEMENTWISE: Final = (
     layers.GaussianNoise,
 )
 """Layers that treat every frame of a clip alike without a TimeDistributed round them."""
-_VECTOR: Final = 2
+_ROW: Final = 2
 _ROWS_OVER_TIME: Final = 3
 _SHOWN: Final = 8
 
@@ -51,26 +51,30 @@ def encoder_for(network: keras.Model, features: int, wishes: Wishes) -> tuple[ke
     Raises:
         RefusedError: No layer gives so many values, or several do and the command line does not say which.
     """
+    pixels, given = _layer_outputs(network)
+    rows = {name: each for name, each in given.items() if each.shape[1:] == (features,)}
     if wishes.layer is not None:
-        return _cut(
-            network, _named(network, wishes.layer, features)
-        ), f"Features are those of {wishes.layer} (as asked)."
+        if wishes.layer not in rows:
+            raise RefusedError(
+                f"The encoder has no layer {wishes.layer} that gives the {features} values a frame that the head "
+                f"takes; there are {_in_words(given)}. Give --layer one of those names."
+            )
+        return keras.Model(pixels, rows[wishes.layer]), f"Features are those of {wishes.layer} (as asked)."
     if tuple(network.outputs[0].shape[1:]) == (features,) and len(network.outputs) == 1:
         return network, "Features are what the encoder's file gives."
-    found = [layer for layer in network.layers if _width(layer) == features and not isinstance(layer, _UNTRAINED)]
+    found = [layer.name for layer in network.layers if layer.name in rows and not isinstance(layer, _UNTRAINED)]
     match found:
-        case [layer]:
-            return _cut(network, layer), f"Features are those of the encoder's layer {layer.name}."
+        case [name]:
+            return keras.Model(pixels, rows[name]), f"Features are those of the encoder's layer {name}."
         case []:
             raise RefusedError(
                 f"The head takes {features} values a frame, and no layer of the encoder gives so many; there are "
-                f"{_vectors(network)}. The two do not belong together; bring the head's own encoder."
+                f"{_in_words(given)}. The two do not belong together; bring the head's own encoder."
             )
         case _:
-            names = ", ".join(layer.name for layer in found)
             raise RefusedError(
-                f"Several layers of the encoder give the {features} values a frame that the head takes: {names}. Say "
-                "whose it was trained on, as in --layer " + found[-1].name + "."
+                f"Several layers of the encoder give the {features} values a frame that the head takes: "
+                f"{', '.join(found)}. Say whose it was trained on, as in --layer {found[-1]}."
             )
 
 
@@ -105,31 +109,25 @@ def split_clip_network(network: keras.Model) -> tuple[keras.Model, keras.Model]:
     return keras.Model(frame, values), keras.Model(rows, judged)
 
 
-def _named(network: keras.Model, name: str, features: int) -> keras.layers.Layer:
-    layer = next((each for each in network.layers if each.name == name), None)
-    if layer is None or _width(layer) != features:
-        raise RefusedError(
-            f"The encoder has no layer {name} that gives the {features} values a frame that the head takes; there are "
-            f"{_vectors(network)}. Give --layer one of those names."
-        )
-    return layer
+def _layer_outputs(network: keras.Model) -> tuple[Any, dict[str, Any]]:
+    """What every layer gives inside this network, by name, where that is one tensor, and the input it follows from.
+
+    A layer that is a model has a graph of its own too, so its `output` would be that of another network.
+    """
+    given: dict[str, Any] = {}
+
+    def call(layer: keras.layers.Layer, *values: Any, **options: Any) -> Any:
+        answer: Any = layer(*values, **options)
+        if isinstance(answer, keras.KerasTensor):
+            given[layer.name] = answer
+        return answer
+
+    copy = keras.models.clone_model(network, clone_function=lambda layer: layer, call_function=call)
+    return copy.inputs[0], given
 
 
-def _cut(network: keras.Model, layer: keras.layers.Layer) -> keras.Model:
-    return keras.Model(network.inputs[0], layer.output)
-
-
-def _width(layer: keras.layers.Layer) -> int | None:
-    """How many values a layer gives of a picture; None where it gives maps, several outputs, or is called twice."""
-    try:
-        shape = layer.output.shape
-    except (AttributeError, ValueError):
-        return None
-    return shape[1] if len(shape) == _VECTOR else None
-
-
-def _vectors(network: keras.Model) -> str:
-    widths = [f"{layer.name} with {width}" for layer in network.layers if (width := _width(layer)) is not None]
+def _in_words(given: Mapping[str, Any]) -> str:
+    widths = [f"{name} with {each.shape[1]}" for name, each in given.items() if len(each.shape) == _ROW]
     return ", ".join(widths[-_SHOWN:]) or "none that gives one row of values"
 
 

@@ -10,6 +10,7 @@ from keras import layers
 from scripts.demo.samples import MEDIA
 from scripts.models.errors import ModelsError, RefusedError
 from scripts.models.importing.importer import import_model
+from scripts.models.importing.keras_split import encoder_for
 from scripts.models.importing.wishes import Wishes
 from scripts.models.publish import read_golden
 from scripts.models.repository import Repository
@@ -236,6 +237,18 @@ def test_the_layer_of_an_encoder_is_asked_for_where_several_would_do(repository,
     features = np.asarray(keras.Model(twice.inputs[0], twice.get_layer("second").output)(films[0].astype(np.float32)))
     answers = run_graph(weights(repository, "video_x_encoder"), {"crop": films[0]})["features"]
     np.testing.assert_allclose(answers, features, atol=1e-4)
+
+
+def test_features_of_a_network_inside_the_encoder_are_found(films):
+    inner = classifier()
+    pixels = keras.Input((SIDE, SIDE, 3))
+    outer = keras.Model(pixels, layers.Dense(1)(layers.Dropout(0.1)(inner(pixels))))
+
+    part, note = encoder_for(outer, FEATURES, Wishes(name="video_x"))
+
+    frames = films[0].astype(np.float32)
+    np.testing.assert_allclose(np.asarray(part(frames)), np.asarray(inner(frames)), atol=1e-5)
+    assert inner.name in note
 
 
 def any_classifier():
