@@ -7,6 +7,7 @@ from scripts.models.calibration import temper
 from scripts.models.graph import Logits, give_p_fake
 from scripts.models.graph_parts import GraphError
 from scripts.models.graph_temperature import heat
+from scripts.models.precision import convert
 from scripts.models.publish import read_golden
 from scripts.models.session import run_graph
 from scripts.stack.settings import CHECKOUT
@@ -58,6 +59,17 @@ def test_log_odds_are_divided_however_the_logits_are_read(labels, logits, in_pla
     np.testing.assert_allclose(answers(once, labels), temper(answers(model, labels), factor), atol=2e-5)
     np.testing.assert_allclose(answers(twice, labels), temper(answers(model, labels), factor**2), atol=2e-5)
     assert (len(once.graph.node) == len(model.graph.node)) is in_place
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_scores_in_fewer_bits_are_tempered_too(precision):
+    inputs, _ = read_golden(MODELS, "audio_transformer", 1)
+    weights = convert((MODELS / "audio_transformer" / "1" / "model.onnx").read_bytes(), precision, inputs)
+
+    heated = heat(onnx.load_model_from_string(weights), 1.8)
+
+    before, after = (run_graph(each, inputs)["p_fake"] for each in (weights, heated))
+    np.testing.assert_allclose(after, temper(before, 1.8), atol=1e-5)
 
 
 def test_a_graph_without_a_node_for_it_gets_some():

@@ -127,6 +127,13 @@ async def test_what_no_other_medium_would_mend_ends_it(ask, answer, sentence):
         await ask({"b": [answer]})
 
 
+async def test_a_set_of_which_nothing_can_be_judged_is_no_set(ask):
+    refused = error(415, "unsupported_media_type")
+
+    with pytest.raises(ModelsError, match="None of 2 media could be judged; a: It is unsupported_media_type"):
+        await ask({"a": [refused], "b": [refused]}, names=("a", "b"))
+
+
 async def test_versions_take_turns_in_being_first(ask):
     found, bento = await ask({}, versions=(ONE, TWO))
 

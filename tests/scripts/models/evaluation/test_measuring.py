@@ -123,18 +123,6 @@ def test_what_cannot_be_measured_is_told(repository, labelled_faces, words, sent
     assert everything(repository) == before
 
 
-def test_a_set_of_which_nothing_can_be_judged_is_told(repository, tmp_path):
-    for label in ("real", "fake"):
-        (tmp_path / "set" / label).mkdir(parents=True)
-        (tmp_path / "set" / label / "a.jpg").write_bytes(b"no picture")
-    before = everything(repository)
-
-    status, found = run("evaluate", "image_cnn", "--data", tmp_path / "set")
-
-    assert (status, everything(repository)) == (1, before)
-    assert "None of 2 media could be judged" in found["error"]["message"]
-
-
 def test_too_few_media_calibrate_nothing(repository, tmp_path, labelled_faces):
     for label in ("real", "fake"):
         shutil.copytree(labelled_faces / label / "soft", tmp_path / "few" / label)
