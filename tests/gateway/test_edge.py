@@ -111,7 +111,7 @@ async def test_a_database_that_is_not_migrated_is_not_ready(anonymous: Client, d
         "status": "ready",
         "database": "connected",
         "migrations": "applied",
-        "modalities": {"image": True, "video": True, "audio": True},
+        "modalities": {"image": True, "video": True, "audio": True, "text": True},
     }
     await database.execute("UPDATE alembic_version SET version_num = '0000'")
     ready = await anonymous.http.get("/health/ready")
