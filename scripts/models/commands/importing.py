@@ -59,7 +59,10 @@ def import_command(
     ] = 0.3,
     scale: Annotated[
         str | None,
-        typer.Option(help="What was done to pixels before a Keras or ONNX file: raw, 1/255, -1..1, imagenet or caffe."),
+        typer.Option(
+            help="What was done to media before a Keras or ONNX file: to pixels raw, 1/255, -1..1, imagenet or caffe; "
+            "to sound raw or normalised."
+        ),
     ] = None,
     output: Annotated[
         Literal["logits", "probabilities"] | None, typer.Option(help="What a file's last layer gives, where unclear.")
