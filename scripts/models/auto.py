@@ -103,7 +103,13 @@ class AutoRollout:
         self._reason = reason
         self._drain_s = drain_s
         self._began: Figured = {}
-        self.at: float | None = None
+
+    @property
+    def at(self) -> float | None:
+        """The share that our version has as a canary, as the table says; None where it has none."""
+        route = self._repository.route(self._model)
+        canary = route.canary if route else None
+        return canary.percent if canary and canary.version == self._version else None
 
     async def run(self) -> Outcome:
         """Go through the steps, and promote at the end or go back. Raises what `point` does; it stands at `at` then."""
@@ -123,7 +129,6 @@ class AutoRollout:
         why = "Every bound was kept at every step."
         wish = self._wish("promote", self._version, lambda route: promoted(self._model, self._ours(route), None), why)
         change = await point(self._repository, self._platform, wish)
-        self.at = None
         return Outcome(end="promoted", why=why, steps=tuple(steps), change=change)
 
     async def go_back(self, why: str) -> Change:
@@ -135,9 +140,7 @@ class AutoRollout:
             lambda route: rolled_back(self._model, self._ours(route)),
             why,
         )
-        change = await point_back(self._repository, self._platform, wish)
-        self.at = None
-        return change
+        return await point_back(self._repository, self._platform, wish)
 
     async def _stand_at(self, percent: float) -> Change:
         wish = self._wish(
@@ -147,7 +150,6 @@ class AutoRollout:
             f"step to {percent:g} %",
         )
         change = await point(self._repository, self._platform, wish)
-        self.at = percent
         self._tell(f"{self._model}:{self._version} gets {percent:g} % of the callers.")
         for note in change.settled.notes:
             self._tell(note)

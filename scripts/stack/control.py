@@ -6,12 +6,14 @@ import json
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 import grpc
 import numpy as np
-from tritonclient.grpc import InferInput
+from google.protobuf import json_format, text_format
+from tritonclient.grpc import InferInput, model_config_pb2
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 
@@ -85,6 +87,18 @@ class TritonControl:
                 model, headers=self._headers, config=json.dumps(config), client_timeout=deadline_s
             )
 
+    async def load_exactly(self, model: str, config: bytes, numbers: Sequence[int], *, deadline_s: float) -> None:
+        """Load these versions of a model, whatever its config.pbtxt lists, and the rest of it as `config` says.
+
+        Raises `ModelError` with Triton's words.
+        """
+        parsed: Any = text_format.Parse(config.decode(), model_config_pb2.ModelConfig())
+        parsed.version_policy.Clear()
+        parsed.version_policy.specific.versions.extend(numbers)
+        told = json_format.MessageToJson(parsed, preserving_proto_field_name=True)
+        with _told(model):
+            await self._client.load_model(model, headers=self._headers, config=told, client_timeout=deadline_s)
+
     async def unload(self, model: str, *, deadline_s: float) -> None:
         """Unload a model. Raises `ModelError` with Triton's words."""
         with _told(model):
@@ -137,16 +151,26 @@ class TritonControl:
 
 
 async def load_served(
-    control: TritonControl, served: Mapping[str, Sequence[int]], *, deadline_s: float
+    control: TritonControl, repository: Path, served: Mapping[str, Sequence[int]], *, deadline_s: float
 ) -> AsyncIterator[str]:
     """Load models side by side and ask every version; yield each model's name when all its versions have answered.
+
+    A file may list a version that nobody serves, because a command was killed while it tried it. As Triton loads all
+    that is listed or nothing, it is told the served ones where that fails.
 
     Raises:
         ModelError: One of them could not be loaded or did not answer.
     """
 
     async def one(model: str) -> str:
-        await control.load(model, deadline_s=deadline_s)
+        try:
+            await control.load(model, deadline_s=deadline_s)
+        except ModelError as error:
+            try:
+                config = await asyncio.to_thread((repository / model / "config.pbtxt").read_bytes)
+                await control.load_exactly(model, config, served[model], deadline_s=deadline_s)
+            except (OSError, ValueError, text_format.Error, ModelError):
+                raise error from None
         for number in served[model]:
             await control.ask(Version(model, number), deadline_s=deadline_s)
         return model

@@ -62,7 +62,7 @@ async def load(settings: LoadSettings) -> None:
                 if time.monotonic() > until:
                     raise
                 await asyncio.sleep(0.5)
-        async for model in load_served(control, models, deadline_s=until - time.monotonic()):
+        async for model in load_served(control, settings.model_repository, models, deadline_s=until - time.monotonic()):
             print(f"{model} answers", flush=True)
 
 

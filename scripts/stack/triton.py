@@ -189,7 +189,9 @@ async def _probe(triton: Triton) -> None:
 async def _activate(triton: Triton, deadline_s: float, on_loaded: Callable[[str], None]) -> None:
     try:
         async with triton.control() as control:
-            async for model in load_served(control, served(triton.repository), deadline_s=deadline_s):
+            async for model in load_served(
+                control, triton.repository, served(triton.repository), deadline_s=deadline_s
+            ):
                 on_loaded(model)
     except (ModelError, TritonUnreachableError, RepositoryError) as error:
         raise StartError(f"Triton cannot serve the models. {error}") from error

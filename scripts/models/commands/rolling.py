@@ -1,7 +1,11 @@
 """`bonafide models promote`, `rollback`, `retire` and `default`: who answers, and the way back."""
 
 import asyncio
-from typing import Annotated, Final
+import signal
+import threading
+from collections.abc import Coroutine
+from types import FrameType
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
 from rich.console import Console
@@ -27,6 +31,8 @@ from scripts.models.retiring import retire as retire_version
 from scripts.models.rollout import DRAIN_DEADLINE_S, Change, Settled, Wish, point, point_back
 from scripts.models.traffic import promoted, rolled_back
 from scripts.models.validation import validate
+
+T = TypeVar("T")
 
 _LARGEST_VERSION: Final = 999_999_999
 
@@ -80,7 +86,7 @@ def promote(
         )
         if not dry_run:
             prove(here, model, after.stable, skip=skip_validation, reason=reason)
-        change = asyncio.run(point(here, load_platform(), wish))
+        change = run(point(here, load_platform(), wish))
     answer(change, as_json=as_json, text=lambda console: tell_change(console, change))
 
 
@@ -115,7 +121,7 @@ def rollback(
             drain_s=drain,
         )
         loaded = before is not None and after.stable in before.versions
-        change = asyncio.run((point_back if loaded else point)(here, platform, wish))
+        change = run((point_back if loaded else point)(here, platform, wish))
     answer(change, as_json=as_json, text=lambda console: tell_change(console, change))
 
 
@@ -140,7 +146,7 @@ def retire(
     Example: bonafide models retire image_cnn 1 --force-previous --delete
     """
     with telling(as_json=as_json):
-        retired = asyncio.run(
+        retired = run(
             retire_version(
                 repository(),
                 load_platform(),
@@ -173,6 +179,20 @@ def default(
         target = Target.parse(name).model
         done = name_default(repository(), modality, target, reason=reason, dry_run=dry_run)
     answer(done, as_json=as_json, text=lambda console: _tell_default(console, done))
+
+
+def run(change: Coroutine[Any, Any, T]) -> T:
+    """Run a change to its end. SIGTERM ends it as Ctrl-C does, so that what it has begun is taken back."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt) if threading.current_thread() is threading.main_thread() else None
+    try:
+        return asyncio.run(change)
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
 
 
 def prove(here: Repository, model: str, version: int, *, skip: bool, reason: str) -> None:

@@ -1,8 +1,5 @@
 """`bonafide models rollout`: a share of the callers, a shadow, or step by step by itself."""
 
-import asyncio
-import signal
-from types import FrameType
 from typing import Annotated, Final
 
 import msgspec
@@ -19,6 +16,7 @@ from scripts.models.commands.rolling import (
     SkipValidation,
     line,
     prove,
+    run,
     tell_change,
     tell_settled,
 )
@@ -121,7 +119,7 @@ def rollout(
         if not dry_run:
             prove(here, model, version, skip=skip_validation, reason=reason)
         if not auto or dry_run:
-            change = asyncio.run(point(here, load_platform(), wish))
+            change = run(point(here, load_platform(), wish))
             answer(change, as_json=as_json, text=lambda console: tell_change(console, change))
             return
         automatic = AutoRollout(here, load_platform(), model, version, plan, tell=say, reason=reason, drain_s=drain)
@@ -149,24 +147,17 @@ def _read_steps(text: str) -> tuple[float, ...]:
 
 def _run(automatic: AutoRollout, *, abort: bool) -> Outcome | Interrupted:
     """Run a roll-out to its end; Ctrl-C and SIGTERM end it where it stands, or with `abort` take it back."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
     try:
-        return asyncio.run(automatic.run())
+        return run(automatic.run())
     except KeyboardInterrupt:
         if automatic.at is None or not abort:
             return Interrupted(interrupted=True, at_percent=automatic.at, change=None)
-        change = asyncio.run(automatic.go_back("The roll-out was interrupted."))
+        change = run(automatic.go_back("The roll-out was interrupted."))
         return Interrupted(interrupted=True, at_percent=None, change=change)
     except ModelsError as error:
         if automatic.at is None:
             raise
         raise type(error)(f"{error} The roll-out stands at {automatic.at:g} % of the callers.") from error
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _tell(console: Console, who: str, outcome: Outcome) -> None:
@@ -181,7 +172,7 @@ def _tell_interrupted(console: Console, who: str, outcome: Interrupted) -> None:
         line(console, f"Interrupted. {who} was rolled back.")
         tell_settled(console, outcome.change.settled)
     elif outcome.at_percent is None:
-        line(console, f"Interrupted before {who} got any traffic.")
+        line(console, f"Interrupted. {who} is not being rolled out; see: bonafide models show {who}")
     else:
         model = who.partition(":")[0]
         line(console, f"Interrupted. {who} stays at {outcome.at_percent:g} % of the callers.")

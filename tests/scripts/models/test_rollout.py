@@ -4,6 +4,9 @@ import asyncio
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,7 +18,7 @@ import numpy as np
 import psutil
 import pytest
 
-from bentos.cards import Route
+from bentos.cards import Canary, Route
 from bentos.contract import HEADER_CALLER, Modality
 from scripts.chaos.variants import stage_shifted
 from scripts.demo.catalogue import IMAGE_CNN, VIDEO_ENCODER, VIDEO_LSTM
@@ -424,20 +427,53 @@ def test_without_calls_it_stays_where_it_is(at_one):
     assert "Only 0 calls" in outcome.why
 
 
+def surroundings(life: Life) -> dict[str, str]:
+    """What a command has to be told to find the platform."""
+    return {
+        "BONAFIDE_MODEL_REPOSITORY": str(life.repository.root),
+        "BONAFIDE_TRITON_ADDRESS": life.platform.triton_address,
+        "BONAFIDE_TRITON_CONTROL_KEY": life.triton.control_key,
+        "BONAFIDE_BENTO_TOKEN": BENTO_TOKEN,
+        "BONAFIDE_IMAGE_BENTO_URL": life.platform.bentos[Modality.IMAGE],
+        **{f"BONAFIDE_{each}_BENTO_URL": NOBODY for each in ("VIDEO", "AUDIO", "TEXT")},
+    }
+
+
+@pytest.mark.parametrize("abort", [False, True], ids=["stay", "abort"])
+def test_an_interrupted_roll_out_stays_at_its_step_or_goes_back_and_says_so(at_one, abort):
+    command = [sys.executable, "-c", "from scripts.cli import main; main()", "models", "rollout", "image_cnn", "2"]
+    options = ["--auto", "--hold", "60", "--skip-validation", "--reason", "a test", "--json"]
+    process = subprocess.Popen(
+        [*command, *options, *(["--abort-on-interrupt"] if abort else [])],
+        env={**os.environ, **surroundings(at_one)},
+        cwd=CHECKOUT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        step = Route(stable=1, canary=Canary(version=2, percent=1))
+        wait_until(lambda: at_one.repository.route("image_cnn") == step)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    answer = json.loads(output)
+    assert (process.returncode, answer["interrupted"]) == (130, True)
+    if abort:
+        assert (answer["at_percent"], at_one.repository.route("image_cnn")) == (None, Route(stable=1))
+    else:
+        assert at_one.repository.route("image_cnn") == step
+        at_one.roll_back()
+
+
 def test_the_commands_answer_in_json_and_fail_with_a_sentence(at_one, monkeypatch, capsys):
     from typer.testing import CliRunner  # noqa: PLC0415  # With the command tree it is needed here only.
 
     from scripts.models.commands import models  # noqa: PLC0415
 
-    grpc, image = at_one.platform.triton_address.split(":")[1], at_one.platform.bentos[Modality.IMAGE]
-    for name, value in {
-        "BONAFIDE_MODEL_REPOSITORY": str(at_one.repository.root),
-        "BONAFIDE_TRITON_GRPC_PORT": grpc,
-        "BONAFIDE_TRITON_CONTROL_KEY": at_one.triton.control_key,
-        "BONAFIDE_BENTO_TOKEN": BENTO_TOKEN,
-        "BONAFIDE_IMAGE_BENTO_URL": image,
-        **{f"BONAFIDE_{each}_BENTO_URL": NOBODY for each in ("VIDEO", "AUDIO", "TEXT")},
-    }.items():
+    for name, value in surroundings(at_one).items():
         monkeypatch.setenv(name, value)
     with capsys.disabled():
         runner = CliRunner()

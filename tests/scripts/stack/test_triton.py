@@ -141,6 +141,32 @@ async def test_a_model_whose_stub_was_killed_answers_again(own_triton: Triton) -
     assert "restart" not in told
 
 
+def test_a_listed_version_that_is_broken_and_that_nobody_serves_keeps_nothing_from_starting(
+    triton_settings: Triton, tmp_path: Path
+) -> None:
+    models, folder = tmp_path / "models", tmp_path / "triton"
+    for model in ("video_lstm", "video_encoder"):
+        shutil.copytree(triton_settings.repository / model, models / model)
+    (models / "serving.json").write_text(
+        '{"defaults": {"video": "video_lstm"}, "models": {"video_lstm": {"stable": 1}}}'
+    )
+    shutil.copytree(models / "video_lstm" / "1", models / "video_lstm" / "2")
+    (models / "video_lstm" / "2" / "model.onnx").write_bytes(b"no graph")
+    serve_two(models / "video_lstm" / "config.pbtxt")
+    folder.mkdir()
+    http, grpc, metrics = free_ports(3)
+    own = replace(
+        triton_settings, repository=models, folder=folder, http_port=http, grpc_port=grpc, metrics_port=metrics
+    )
+
+    async def loaded(triton: Triton) -> set[int]:
+        async with triton.control() as control:
+            return {each.number for each in await control.loaded(deadline_s=10) if each.model == "video_lstm"}
+
+    with running_triton(own) as triton:
+        assert asyncio.run(loaded(triton)) == {1}
+
+
 async def test_the_watch_loads_a_version_that_triton_lacks(own_triton: Triton) -> None:
     models = own_triton.repository
     told: list[str] = []
