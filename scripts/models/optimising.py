@@ -8,22 +8,21 @@ p95 under the limit. It ends when its time is up, with the best so far.
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-import numpy as np
 from numpy.typing import NDArray
 
 from bentos.cards import Card
 from scripts.models.calibrating_inputs import inputs_of
 from scripts.models.errors import ModelsError, RefusedError
-from scripts.models.pressing import Pressed, press
+from scripts.models.pressing import press
 from scripts.models.publish import CONFIG_FILE, read_golden, write_file
 from scripts.models.repository import Repository
 from scripts.models.stand import Stand, stand
+from scripts.models.trials import Optimised, Trial, Wish, conclude, rank, trial_of
 from scripts.models.tuning import Tuning, read_tuning, write_tuning
 from scripts.stack.control import ModelError, TritonUnreachableError
 from scripts.stack.settings import StackSettings
@@ -32,8 +31,6 @@ WINDOW_S: Final = 1.5
 ROUNDS: Final = 3
 """Of the finals; an odd number, so that a median is a round."""
 WARMUP_S: Final = 0.5
-WORTHWHILE: Final = 1.05
-"""How much faster a setting must be than what is there to be written; less is noise."""
 
 _FINALISTS: Final = 2
 _LOAD_DEADLINE_S: Final = 120.0
@@ -44,50 +41,6 @@ _BUSY: Final = 0.5
 """Share of the cores at work before anything is measured, from which on the machine counts as busy."""
 
 Inputs = Mapping[str, NDArray[Any]]
-
-
-class Trial(msgspec.Struct, frozen=True, kw_only=True):
-    """One setting under load: answers a second, percentiles in ms, failed calls; `final` are the rounds of the best."""
-
-    version: int
-    precision: str
-    tuning: Tuning
-    throughput: float
-    p50_ms: float
-    p95_ms: float
-    failed: int
-    final: bool
-    within: bool
-
-
-class Optimised(msgspec.Struct, frozen=True, kw_only=True):
-    """What was tried, what is best for the version (None: nothing beats what is there), and the fastest version of all.
-
-    `complete` is false where the time was up, or Ctrl-C came, before everything was tried.
-    """
-
-    model: str
-    version: int
-    p95_ms: float
-    callers: int
-    before: Trial
-    best: Trial | None
-    fastest: Trial
-    trials: tuple[Trial, ...]
-    complete: bool
-    dry_run: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wish:
-    """Which version is to be run under which limit, by how many callers, and how long may be spent on finding out."""
-
-    model: str
-    version: int
-    p95_ms: float
-    callers: int = 8
-    budget_s: float = 120.0
-    data: Path | None = None
 
 
 def optimise(
@@ -111,7 +64,7 @@ def optimise(
     except KeyboardInterrupt:
         tell("stopped; what was found so far counts")
         search.complete = False
-    return search.conclude()
+    return conclude(wish, search.trials, complete=search.complete)
 
 
 class _Search:
@@ -163,7 +116,7 @@ class _Search:
                 warmup_s=WARMUP_S,
             )
         )
-        trial = _trial(card, tuning, pressed, limit_ms=self.wish.p95_ms, final=final)
+        trial = trial_of(card, tuning, pressed, limit_ms=self.wish.p95_ms, final=final)
         self.trials.append(trial)
         self.tell(
             f"{card.model}:{card.version} {card.precision}, {tuning}: {trial.throughput:.1f}/s, "
@@ -173,39 +126,7 @@ class _Search:
     def ranked(self, card: Card) -> list[Trial]:
         """The first looks at a version, the best first."""
         mine = [trial for trial in self.trials if trial.version == card.version and not trial.final]
-        return sorted(mine, key=_rank, reverse=True)
-
-    def conclude(self) -> Optimised:
-        """Choose. Raises as `optimise` does."""
-        if not self.trials:
-            raise ModelsError("Nothing was tried before it was stopped; give it more time with --budget.")
-        found = {
-            number: _medians(self.trials, number) for number in dict.fromkeys(each.version for each in self.trials)
-        }
-        mine = found[self.wish.version]
-        before, best = mine[0], max(mine, key=_rank)
-        fastest = max((each for some in found.values() for each in some), key=_rank)
-        if not best.within:
-            quickest = min(
-                (each for each in self.trials if each.version == self.wish.version), key=lambda one: one.p95_ms
-            )
-            raise RefusedError(
-                f"No setting keeps p95 under {self.wish.p95_ms:g} ms with {self.wish.callers} callers; the quickest, "
-                f"{quickest.tuning}, had {quickest.p95_ms:.0f} ms. Allow more with --p95-ms, ask with fewer --callers, "
-                "or stage an int8 version with `bonafide models quantise`."
-            )
-        gains = not before.within or best.throughput >= WORTHWHILE * before.throughput
-        return Optimised(
-            model=self.wish.model,
-            version=self.wish.version,
-            p95_ms=self.wish.p95_ms,
-            callers=self.wish.callers,
-            before=before,
-            best=best if gains and best.tuning != before.tuning else None,
-            fastest=fastest,
-            trials=tuple(self.trials),
-            complete=self.complete,
-        )
+        return sorted(mine, key=rank, reverse=True)
 
 
 def write_optimised(repository: Repository, found: Optimised, report: Mapping[str, bytes]) -> None:
@@ -220,45 +141,6 @@ def write_optimised(repository: Repository, found: Optimised, report: Mapping[st
                 write_file(folder / name, data)
         except OSError as error:
             raise ModelsError(f"{folder} cannot be written: {error.strerror}.") from error
-
-
-def _rank(trial: Trial) -> tuple[bool, float, float]:
-    """Within the limit before beyond it; there the more throughput the better, beyond it the lower the p95."""
-    return (trial.within, trial.throughput if trial.within else -trial.p95_ms, -trial.p95_ms)
-
-
-def _medians(trials: Sequence[Trial], version: int) -> list[Trial]:
-    """The settings of a version that came into the finals, what was there first; without finals all that were tried."""
-    mine = [trial for trial in trials if trial.version == version]
-    finals: dict[Tuning, list[Trial]] = {}
-    for trial in [each for each in mine if each.final] or mine:
-        finals.setdefault(trial.tuning, []).append(trial)
-    return [
-        msgspec.structs.replace(
-            rounds[0],
-            throughput=float(np.median([each.throughput for each in rounds])),
-            p50_ms=float(np.median([each.p50_ms for each in rounds])),
-            p95_ms=float(np.median([each.p95_ms for each in rounds])),
-            failed=sum(each.failed for each in rounds),
-            within=2 * sum(each.within for each in rounds) > len(rounds),
-        )
-        for rounds in finals.values()
-    ]
-
-
-def _trial(card: Card, tuning: Tuning, pressed: Pressed, *, limit_ms: float, final: bool) -> Trial:
-    p50_ms, p95_ms = pressed.percentile_ms(50), pressed.percentile_ms(95)
-    return Trial(
-        version=card.version,
-        precision=card.precision,
-        tuning=tuning,
-        throughput=round(pressed.throughput, 2),
-        p50_ms=round(p50_ms, 2),
-        p95_ms=round(p95_ms, 2),
-        failed=pressed.failed,
-        final=final,
-        within=p95_ms <= limit_ms and not pressed.failed,
-    )
 
 
 def _relatives(repository: Repository, card: Card) -> list[Card]:

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from scripts.models.optimising import Optimised, Trial
+from scripts.models.trials import Optimised, Trial
 
 JSON_FILE: Final = "optimised.json"
 TEXT_FILE: Final = "optimised.md"

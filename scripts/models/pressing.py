@@ -32,9 +32,9 @@ class Pressed:
         return len(self.latencies_s) / self.seconds
 
     def percentile_ms(self, percent: float) -> float:
-        """The nearest-rank percentile in milliseconds; without an answer infinite."""
+        """The nearest-rank percentile in milliseconds; without an answer the whole window, for it takes that at least."""
         if not self.latencies_s:
-            return math.inf
+            return 1000 * self.seconds
         rank = max(1, math.ceil(len(self.latencies_s) * percent / 100))
         return 1000 * sorted(self.latencies_s)[rank - 1]
 

@@ -25,6 +25,7 @@ from scripts.models.history import append, new_event
 from scripts.models.importing.training import load
 from scripts.models.names import Target
 from scripts.models.publish import CONFIG_FILE
+from scripts.models.trials import Wish
 
 
 class Bits(StrEnum):
@@ -122,7 +123,7 @@ def optimise(
     with telling(as_json=as_json):
         here = repository()
         model, version = here.resolve(Target.parse(target))
-        wish = optimising.Wish(model=model, version=version, p95_ms=p95_ms, callers=callers, budget_s=budget, data=data)
+        wish = Wish(model=model, version=version, p95_ms=p95_ms, callers=callers, budget_s=budget, data=data)
         found = optimising.optimise(here, wish, settings(), tell=say)
         found = msgspec.structs.replace(found, dry_run=dry_run)
         if not dry_run:

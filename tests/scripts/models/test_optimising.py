@@ -1,7 +1,5 @@
 """Settings that are tried on a second Triton, and what is made of the trials."""
 
-import json
-import math
 import shutil
 
 import msgspec
@@ -10,12 +8,11 @@ from typer.testing import CliRunner
 
 from scripts.cli import app
 from scripts.models import history, optimising
-from scripts.models.errors import ModelsError, RefusedError
-from scripts.models.optimising import Trial, Wish, optimise
-from scripts.models.optimising_report import render, sentence
-from scripts.models.pressing import Pressed
+from scripts.models.optimising import optimise
+from scripts.models.optimising_report import sentence
 from scripts.models.repository import Repository
-from scripts.models.tuning import Tuning, read_tuning
+from scripts.models.trials import Optimised, Wish
+from scripts.models.tuning import read_tuning
 from scripts.stack.settings import CHECKOUT, load_settings
 
 SETTINGS = load_settings({})
@@ -28,89 +25,10 @@ def repository(tmp_path):
     return Repository(tmp_path / "models")
 
 
-def trial(*, threads=1, version=1, throughput=100.0, p95_ms=50.0, final=False, limit_ms=100.0):
-    return Trial(
-        version=version,
-        precision="fp32" if version == 1 else "int8",
-        tuning=Tuning(threads=threads, instances=1, delay_us=0, preferred=(1,)),
-        throughput=throughput,
-        p50_ms=p95_ms / 2,
-        p95_ms=p95_ms,
-        failed=0,
-        final=final,
-        within=p95_ms <= limit_ms,
-    )
-
-
-def conclude(*trials, limit_ms=100.0):
-    search = optimising._Search(Wish(model=MODEL, version=1, p95_ms=limit_ms), lambda _: None)
-    search.trials = list(trials)
-    return search.conclude()
-
-
-def test_medians_of_the_finals_decide():
-    found = conclude(
-        trial(threads=1, throughput=300),
-        trial(threads=2, throughput=10),
-        *(trial(threads=1, throughput=each, final=True) for each in (100, 110, 900)),
-        *(trial(threads=2, throughput=each, final=True) for each in (200, 210, 20)),
-    )
-
-    assert found.before.throughput == 110
-    assert found.best is not None
-    assert (found.best.tuning.threads, found.best.throughput) == (2, 200)
-    assert "1.82 times as many" in sentence(found)
-
-
-def test_a_little_faster_is_no_reason_to_change():
-    found = conclude(trial(threads=1), trial(threads=2, throughput=104))
-
-    assert found.best is None
-    assert "Nothing that was tried" in sentence(found)
-
-
-def test_the_limit_comes_before_throughput():
-    found = conclude(trial(threads=1, throughput=500, p95_ms=101), trial(threads=2, throughput=90, p95_ms=99))
-
-    assert found.best is not None
-    assert found.best.tuning.threads == 2
-
-
-def test_no_setting_under_the_limit_is_refused_with_the_quickest():
-    with pytest.raises(RefusedError, match=r"No setting keeps p95 under 100 ms.*had 120 ms"):
-        conclude(trial(p95_ms=150), trial(threads=2, p95_ms=120))
-
-
-def test_a_faster_precision_is_pointed_out():
-    found = conclude(trial(), trial(version=2, throughput=400))
-
-    assert (found.best, found.fastest.version) == (None, 2)
-    assert "Version 2 (int8) gives 400.0" in sentence(found)
-
-
-def test_nothing_tried_is_told():
-    with pytest.raises(ModelsError, match="--budget"):
-        conclude()
-
-
-def test_the_report_has_a_row_for_each_trial():
-    files = render(conclude(trial(), trial(threads=2, p95_ms=120)))
-
-    assert "| 1 | fp32 | 1 | 2 | 1 | 0 | 100.0 | 60.0 | 120.0 (over) |" in files["optimised.md"].decode()
-    assert len(json.loads(files["optimised.json"])["trials"]) == 2
-
-
-def test_percentiles_are_waits_that_somebody_had():
-    pressed = Pressed(seconds=2.0, latencies_s=(0.01, 0.02, 0.03, 0.04), failed=0)
-
-    assert (pressed.throughput, pressed.percentile_ms(50), pressed.percentile_ms(95)) == (2.0, 20.0, 40.0)
-    assert Pressed(seconds=2.0, latencies_s=(), failed=1).percentile_ms(95) == math.inf
-
-
 @pytest.mark.integration
 def test_the_command_tries_settings_and_writes_what_it_found(repository, monkeypatch):
     monkeypatch.setenv("BONAFIDE_MODEL_REPOSITORY", str(repository.root))
-    monkeypatch.setattr(optimising, "WINDOW_S", 0.3)
+    monkeypatch.setattr(optimising, "WINDOW_S", 0.8)
     monkeypatch.setattr(optimising, "WARMUP_S", 0.1)
     monkeypatch.setattr(optimising, "ROUNDS", 1)
     config = repository.root / MODEL / "config.pbtxt"
@@ -120,9 +38,10 @@ def test_the_command_tries_settings_and_writes_what_it_found(repository, monkeyp
     result = CliRunner().invoke(app, arguments)
 
     assert result.exit_code == 0, result.output
-    found = msgspec.json.decode(result.stdout.splitlines()[-1], type=optimising.Optimised)
+    found = msgspec.json.decode(result.stdout.splitlines()[-1], type=Optimised)
     assert len(found.trials) >= 2
-    assert all(each.throughput > 0 and each.failed == 0 and each.within for each in found.trials)
+    assert found.before.throughput > 0
+    assert all(each.failed == 0 for each in found.trials)
     assert found.trials[0].tuning == read_tuning(before)
     now = found.best.tuning if found.best else read_tuning(before)
     assert read_tuning(config.read_bytes()) == now
