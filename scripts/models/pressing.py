@@ -32,7 +32,7 @@ class Pressed:
         return len(self.latencies_s) / self.seconds
 
     def percentile_ms(self, percent: float) -> float:
-        """The nearest-rank percentile in milliseconds; without an answer the whole window, for it takes that at least."""
+        """The nearest-rank percentile in milliseconds; without an answer the whole window, the least that it takes."""
         if not self.latencies_s:
             return 1000 * self.seconds
         rank = max(1, math.ceil(len(self.latencies_s) * percent / 100))
