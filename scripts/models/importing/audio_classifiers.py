@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from onnx import ModelProto
+from onnxruntime import InferenceSession
 from transformers import (
     ASTFeatureExtractor,
     AutoConfig,
@@ -38,7 +39,7 @@ from scripts.models.importing.sounds import Sounds, made_sounds, recorded_sounds
 from scripts.models.importing.sources import Source, read_json
 from scripts.models.importing.wishes import Wishes
 from scripts.models.repository import Repository
-from scripts.models.session import run_graph
+from scripts.models.session import open_graph, run_graph
 from scripts.models.staging import Candidate
 from scripts.models.triton_config import Batching, Tensor
 
@@ -74,8 +75,9 @@ def bring(source: Source, wishes: Wishes, repository: Repository) -> list[Brough
     graph = _convert(network, extractor, samples)
     graph = give_p_fake(graph, Logits(activation=reading.activation, fake=reading.fake), source=_OUTPUT)
     weights = graph.SerializeToString()
+    session = open_graph(weights)
     wishes.tell("comparing the two")
-    alike, caveat = _comparable(weights, sounds, expected)
+    alike, caveat = _comparable(session, sounds, expected)
     windows = {WAVEFORM: sounds.windows[alike]}
     card = draft_card(
         wishes,
@@ -83,10 +85,10 @@ def bring(source: Source, wishes: Wishes, repository: Repository) -> list[Brough
         modality=Modality.AUDIO,
         specification=WaveformInput(samples=samples, hop=samples // 2),
         labels=reading.names,
-        parity=parity.check(weights, windows, expected[alike], framework=FRAMEWORK),
+        parity=parity.check(session, windows, expected[alike], framework=FRAMEWORK),
         licence=licence_of(source.path),
     )
-    inputs, outputs = golden_of(repository, wishes.name, weights, {WAVEFORM: sounds.windows[:_GOLDEN]})
+    inputs, outputs = golden_of(repository, wishes.name, session, {WAVEFORM: sounds.windows[:_GOLDEN]})
     tensor = Tensor(name=WAVEFORM, dtype="FP32", shape=(samples,))
     candidate = Candidate(
         card=_with_limits(card, caveat),
@@ -268,7 +270,7 @@ def _export(module: torch.nn.Module, shape: Sequence[int]) -> ModelProto:
 
 
 def _comparable(
-    weights: bytes, sounds: Sounds, expected: NDArray[np.float64]
+    session: InferenceSession, sounds: Sounds, expected: NDArray[np.float64]
 ) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
     """Which sounds, bool [n], the graph has to answer as the original, and what is to be said of the others.
 
@@ -277,7 +279,7 @@ def _comparable(
     whole = sounds.whole()
     if whole.all() or not whole.any():
         return np.ones_like(whole), ()
-    answers = run_graph(weights, {WAVEFORM: sounds.windows[~whole]}, batch=1)["p_fake"].reshape(-1)
+    answers = run_graph(session, {WAVEFORM: sounds.windows[~whole]}, batch=1)["p_fake"].reshape(-1)
     largest = float(np.abs(answers - expected[~whole]).max())
     if largest <= parity.LARGEST:
         return np.ones_like(whole), ()

@@ -53,3 +53,11 @@ def test_answers_that_depend_on_the_batch_are_refused():
 
     with pytest.raises(RefusedError, match="share batches"):
         parity.check(graph(over_batch=True), {"x": SCORES}, expected, framework="torch 1")
+
+
+def test_certainty_hides_no_other_model():
+    # Both are certain that all is real, within 1e-3 of each other, and one is three times as certain as the other.
+    sure = np.asarray([[3e-4], [1e-5], [2e-4], [5e-5], [4e-4]], np.float32)
+
+    with pytest.raises(RefusedError, match="log-odds"):
+        parity.check(graph(), {"x": sure}, 3 * sure[:, 0].astype(np.float64), framework="torch 1")
