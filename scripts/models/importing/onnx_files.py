@@ -19,6 +19,7 @@ from scripts.models.importing import parity
 from scripts.models.importing.brought import Brought, draft_card, draft_config, golden_of
 from scripts.models.importing.onnx_loading import FRAMEWORK, OnnxFile, in_words, load_onnx, told
 from scripts.models.importing.onnx_media import Medium, in_contract, read_medium
+from scripts.models.importing.onnx_pairs import bring_pair
 from scripts.models.importing.outputs import p_fake_of, read_output
 from scripts.models.importing.sources import Source
 from scripts.models.importing.wishes import Wishes
@@ -41,9 +42,7 @@ def bring(source: Source, wishes: Wishes, repository: Repository) -> list[Brough
         ModelsError: The file cannot be read.
     """
     if len(source.paths) > 1:
-        raise RefusedError(
-            "Two ONNX files cannot be brought as a frame encoder and its head yet; bring the two as Keras files."
-        )
+        return bring_pair(source, wishes, repository)
     wishes.tell(f"opening {source.path.name}")
     file = load_onnx(source.path)
     if len(file.inputs) != 1 or len(file.model.graph.output) != 1:

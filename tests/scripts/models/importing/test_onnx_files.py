@@ -1,5 +1,7 @@
 """ONNX files of pictures and sound, with every end that they are published with, and files that are refused."""
 
+import shutil
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -15,6 +17,7 @@ from scripts.models.importing.wishes import Wishes
 from scripts.models.publish import read_golden
 from scripts.models.repository import Repository
 from scripts.models.session import run_graph
+from scripts.stack.settings import CHECKOUT
 from tests.fixtures.onnx_networks import SAMPLES, SIDE, byte_network, picture_network, saved, sound_network
 
 UNSEEN = ("retina.jpg", "ihc.png", "coins.png", "brick.png")
@@ -263,7 +266,31 @@ def test_probabilities_of_an_unknown_end_are_believed_where_the_command_line_say
     np.testing.assert_allclose(p_fake(repository, crop=crops), expected, atol=1e-5)
 
 
-def test_two_onnx_files_are_no_pair_yet(repository, tmp_path):
-    files = [saved(picture_network(), tmp_path, name) for name in ("a.onnx", "b.onnx")]
-    with pytest.raises(RefusedError, match="as Keras files"):
-        import_model([str(file) for file in files], Wishes(name="it"), repository)
+def own_pair(folder):
+    """The project's own frame encoder and head, which are in the contract, as files."""
+    files = []
+    for name in ("video_encoder", "video_lstm"):
+        files.append(folder / f"{name}.onnx")
+        shutil.copy(CHECKOUT / "model_repository" / name / "1" / "model.onnx", files[-1])
+    return files
+
+
+def test_a_frame_encoder_and_its_head_in_the_contract_are_taken_as_they_are(repository, tmp_path):
+    files = own_pair(tmp_path)
+
+    first, second = import_model([str(file) for file in files], Wishes(name="video_x"), repository)
+
+    assert second.card.encoder.digest == first.card.digest
+    assert (second.card.input.frames, second.card.input.features) == (16, 64)
+    assert second.card.parity.largest < 1e-5
+    inputs, outputs = read_golden(CHECKOUT / "model_repository", "video_lstm", 1)
+    answers = run_graph((repository.root / "video_x/1/model.onnx").read_bytes(), inputs)
+    for name in ("p_fake", "frame_p_fake"):
+        np.testing.assert_allclose(answers[name], outputs[name], atol=1e-5)
+
+
+@pytest.mark.parametrize(("order", "sentence"), [((1, 0), "crop uint8"), ((0, 0), "features float .* and mask float")])
+def test_two_onnx_files_that_are_no_such_pair_are_refused(repository, tmp_path, order, sentence):
+    files = own_pair(tmp_path)
+    with pytest.raises(RefusedError, match=sentence):
+        import_model([str(files[at]) for at in order], Wishes(name="video_x"), repository)
