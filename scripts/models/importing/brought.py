@@ -36,7 +36,7 @@ _INTENDED_USE: Final = (
     "Not said by whoever imported it; read where it was published, and evaluate it on your own labelled media first."
 )
 _LIMITS: Final = (
-    "Neither evaluated nor calibrated here yet: the thresholds are {low} and {high} for any model. "
+    "As it was imported, not calibrated: the thresholds are {low} and {high} for any model. "
     "`bonafide models evaluate` and `calibrate` say more."
 )
 
