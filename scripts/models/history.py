@@ -1,5 +1,6 @@
 """`history.jsonl` beside the traffic table: who changed what of the models, when and why. It is only ever added to."""
 
+import errno
 import getpass
 import os
 import socket
@@ -10,6 +11,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from bentos.cards import Ensemble, Route
+from scripts.models.errors import ModelsError
 
 HISTORY_FILE: Final = "history.jsonl"
 
@@ -69,22 +71,43 @@ def new_event(
 
 
 def append(repository: Path, event: Event) -> None:
-    """Add an event, durably, in one write."""
+    """Add an event, durably, in one write. Raises `OSError` where it cannot be, for example because the disk is full.
+
+    What a crash or a full disk has cut off before it keeps a line of its own, or this event would be lost with it.
+    """
     line = msgspec.json.encode(event) + b"\n"
-    with (repository / HISTORY_FILE).open("ab", buffering=0) as file:
-        file.write(line)
+    with (repository / HISTORY_FILE).open("a+b", buffering=0) as file:
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            line = line if file.read(1) == b"\n" else b"\n" + line
+        if file.write(line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), HISTORY_FILE)
         os.fsync(file.fileno())
 
 
 def read(repository: Path, *, model: str | None = None) -> tuple[Event, ...]:
-    """Return what happened, oldest first; of one model only where it is named. A torn last line is left out."""
+    """Return what happened, oldest first; of one model only where it is named. A line that is torn is left out.
+
+    Raises:
+        ModelsError: A line is whole and no event.
+    """
+    file = repository / HISTORY_FILE
     try:
-        lines = (repository / HISTORY_FILE).read_bytes().split(b"\n")
+        lines = file.read_bytes().split(b"\n")
     except FileNotFoundError:
         return ()
     # What follows the last line feed is empty, or was cut off by a crash.
-    events = (msgspec.json.decode(line, type=Event) for line in lines[:-1] if line)
-    return tuple(event for event in events if model in (None, event.model))
+    events = (_read_line(file, number, line) for number, line in enumerate(lines[:-1], 1) if line)
+    return tuple(event for event in events if event is not None and model in (None, event.model))
+
+
+def _read_line(file: Path, number: int, line: bytes) -> Event | None:
+    try:
+        return msgspec.json.decode(line, type=Event)
+    except msgspec.ValidationError as error:
+        raise ModelsError(f"Line {number} of {file} is no event: {error}. Mend it first.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None  # Cut off by a crash: nobody was told that it was written.
 
 
 def _who() -> str:

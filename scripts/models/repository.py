@@ -77,8 +77,10 @@ class Repository:
             yield
 
     def models(self) -> tuple[str, ...]:
-        """Names of all models that have a configuration, served or not."""
-        return tuple(sorted(file.parent.name for file in self.root.glob(f"*/{CONFIG_FILE}")))
+        """Names of all models that have a configuration, served or not; a deletion that was killed leaves none."""
+        return tuple(
+            sorted(file.parent.name for file in self.root.glob(f"*/{CONFIG_FILE}") if file.parent.name[0] != ".")
+        )
 
     def versions(self, model: str) -> tuple[int, ...]:
         """Numbers of a model's complete versions, lowest first; none where there is no such model."""
