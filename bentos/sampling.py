@@ -3,7 +3,7 @@
 import math
 import re
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -109,20 +109,25 @@ def group_windows(starts: Sequence[int]) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(passage) for passage in passages.values())
 
 
-def pick_passages(text: str, *, characters: int, most: int) -> tuple[tuple[tuple[int, int], ...], int]:
+def pick_passages(
+    text: str, *, characters: int, most: int, holds: Callable[[str], object] = bool
+) -> tuple[tuple[tuple[int, int], ...], int]:
     """Spans of the passages of a text, and how many passages there would be without the bound `most`.
 
     Together the passages hold all of the text but the white space between them. Each has at most `characters`
     characters and ends where a sentence ends, else where a word ends, as near as may be to what makes all of them
     equally long; only a word that is longer than that is cut. Beyond `most`, evenly chosen ones are kept, the first
-    and the last among them. A text of white space alone has none.
+    and the last among them. A text of white space alone has none. Passages that hold nothing, as `holds` tells from
+    their text, are left out as white space is.
     """
     spans: list[tuple[int, int]] = []
     start, stop = _solid(text, 0), len(text.rstrip())
     while start < stop:
         rest = stop - start
         end = stop if rest <= characters else _passage_end(text, start, rest / math.ceil(rest / characters), characters)
-        spans.append((start, start + len(text[start:end].rstrip())))
+        span = start, start + len(text[start:end].rstrip())
+        if holds(text[slice(*span)]):
+            spans.append(span)
         start = _solid(text, end)
     if len(spans) <= most:
         return tuple(spans), len(spans)

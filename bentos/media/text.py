@@ -7,6 +7,8 @@ that every offset is one of the sender's own characters. Only control characters
 import codecs
 import re
 import time
+import unicodedata
+from collections import Counter
 from pathlib import Path
 from typing import Final
 
@@ -17,28 +19,31 @@ from bentos.media.prepared import PreparedText
 from bentos.sampling import pick_passages
 
 FEWEST_CHARACTERS: Final = 100
-"""Characters without white space below which there is no verdict: a sentence or two can come from anybody."""
+"""Written characters below which there is no verdict: a sentence or two can come from anybody."""
 
 _MARKS: Final = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 """Byte order marks and what they announce; UTF-32 is not told from them."""
 _CONTROL: Final = re.compile(r"[\x01-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
-_WHITE: Final = re.compile(r"\s+")
+_UNWRITTEN: Final = frozenset({"Cc", "Cf", "Cn", "Co", "Mc", "Me", "Mn", "Zl", "Zp", "Zs"})
+"""Categories of characters that show nothing by themselves. Many tokenisers make no token of them, so that no model
+could judge a passage of nothing else: space of no width, marks of direction, accents without a letter."""
+_REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 
 
 def prepare_text(medium: bytes | Path, options: TextOptions) -> PreparedText:
     """Decode a text and cut it into passages.
 
     Raises:
-        EmptyMediaError: There are no bytes, or only white space.
+        EmptyMediaError: There are no bytes, or only white space and characters that show nothing by themselves.
         UnsupportedMediaError: The bytes are no text, but something binary.
         UnreadableMediaError: The text is neither UTF-8 nor UTF-16 with a byte order mark, or is damaged.
     """
     started = time.perf_counter()
     text, encoding = decode_text(medium.read_bytes() if isinstance(medium, Path) else medium)
-    solid = len(_WHITE.sub("", text))
+    solid = written(text)
     if not solid:
-        raise EmptyMediaError("There is nothing but white space in the text.")
-    spans, wanted = pick_passages(text, characters=options.characters, most=options.most_passages)
+        raise EmptyMediaError("There is nothing but white space in the text, or what shows nothing by itself.")
+    spans, wanted = pick_passages(text, characters=options.characters, most=options.most_passages, holds=written)
     return PreparedText(
         passages=tuple(text[start:end] for start, end in spans),
         spans=spans,
@@ -68,6 +73,15 @@ def decode_text(data: bytes) -> tuple[str, str]:
     if "\0" in text:
         raise UnsupportedMediaError("The file is not a text: it holds zero bytes.")
     return _CONTROL.sub(" ", text), encoding
+
+
+def written(text: str) -> int:
+    """Count the characters that show something by themselves."""
+    return sum(
+        count
+        for character, count in Counter(text).items()
+        if character != _REPLACEMENT and unicodedata.category(character) not in _UNWRITTEN
+    )
 
 
 def _reasons(solid: int) -> tuple[Reason, ...]:

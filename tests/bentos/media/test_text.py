@@ -74,6 +74,22 @@ def test_a_short_text_is_told_and_a_long_one_is_judged_in_part() -> None:
     assert [reason.code for reason in long.unscored] == ["passages_left_out"]
 
 
+@pytest.mark.parametrize(
+    "nothing", ["\u200b", "\u0301", "\ufffd", "\U000e0061"], ids=["space", "accent", "lost", "tag"]
+)
+def test_what_shows_nothing_is_no_passage_and_counts_for_nothing(nothing: str) -> None:
+    # Tokenisers drop such characters, and a model cannot answer a passage without a token.
+    with pytest.raises(EmptyMediaError):
+        prepare_text((nothing * 300).encode(), OPTIONS)
+    assert prepare_text(f"a{nothing * 300}".encode(), OPTIONS).too_short
+    text = f"{'Some words. ' * 20}{nothing * 1000} {'Other words. ' * 20}"
+    prepared = prepare_text(text.encode(), OPTIONS)
+    assert all(passage.strip(f"{nothing} ") for passage in prepared.passages)
+    assert tuple(text[start:end] for start, end in prepared.spans) == prepared.passages
+    assert prepared.spans[-1][1] == len(text.rstrip())
+    assert prepared.unscored == ()
+
+
 def test_the_sample_for_readiness_is_a_text_long_enough_to_be_judged() -> None:
     sample = make_sample(b"", SampleOptions(Modality.TEXT))
     assert not prepare_text(sample.data.tobytes(), OPTIONS).too_short
