@@ -14,7 +14,10 @@ _FAKE: Final = re.compile(
 _REAL: Final = re.compile(
     "actual|authentic|bonafide|genuine|human|humanvoice|live|natural|originals?|pristine|reals?|realism|untampered"
 )
-_NOT: Final = frozenset({"anti", "no", "non", "not", "without"})
+_NOT: Final = frozenset(
+    {"absent", "anti", "false", "free", "isn", "less", "negative", "never", "no", "non", "not", "un", "without", "zero"}
+)
+"""Words that may turn another into its opposite, as in "un-manipulated" and "deepfake-free": then a person is asked."""
 _WORDS: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
 _PLACEHOLDER: Final = re.compile(r"LABEL_\d+")
 

@@ -36,6 +36,8 @@ def test_clear_names_are_understood(labels, fake):
         pytest.param(["LABEL_0", "LABEL_1"], id="made up by transformers"),
         pytest.param(["fake", "not fake"], id="denied"),
         pytest.param(["Non-Real", "Real"], id="denied by a prefix"),
+        pytest.param(["Deepfake-free", "authentic", "deepfake"], id="denied by what follows"),
+        pytest.param(["UnManipulated", "manipulated", "original"], id="denied by a word part"),
         pytest.param(["real-fake", "real"], id="both in one"),
         pytest.param(["real", "genuine"], id="no fake one"),
         pytest.param(["fake", "spoof"], id="no real one"),
@@ -82,7 +84,19 @@ def test_a_single_value_is_read_by_its_name_or_as_asked(name, wished, fake):
     assert reading.names == (("real", "fake") if fake else ("fake", "real"))
 
 
-@pytest.mark.parametrize(("name", "wished"), [(None, ()), ("LABEL_0", ()), (None, ("fake",)), ("x", ("0", "1"))])
+@pytest.mark.parametrize(
+    ("name", "wished"),
+    [
+        (None, ()),
+        ("LABEL_0", ()),
+        (None, ("fake",)),
+        ("x", ("0", "1")),
+        ("un-manipulated", ()),
+        ("AI free", ()),
+        ("fake_false", ()),
+        ("isn't fake", ()),
+    ],
+)
 def test_an_unclear_single_value_is_asked_for(name, wished):
     with pytest.raises(RefusedError, match="--fake-label 1"):
         read_single(name, wished)
