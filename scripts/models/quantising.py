@@ -22,6 +22,7 @@ from bentos.deadline import Deadline
 from bentos.triton import TritonClient
 from scripts.models import triton_config
 from scripts.models.calibrating_inputs import inputs_of
+from scripts.models.dividing import divide, enough
 from scripts.models.errors import RefusedError
 from scripts.models.evaluation.judging import judge
 from scripts.models.evaluation.labelled import Sample, read_labelled
@@ -34,11 +35,6 @@ from scripts.models.staging import ASSIGNED, Candidate, stage
 from scripts.models.stand import stand
 from scripts.stack.settings import StackSettings
 
-FEWEST_MEDIA: Final = 20
-"""Media to compare on below which nothing is proved; a share of 99 % is only told from others by 100 and more."""
-_EVERY: Final = 4
-"""Of the evaluation set each fourth medium is for ranges, where no other set is given for them."""
-_MOST_FOR_RANGES: Final = 64
 _CALL_DEADLINE_S: Final = 120.0
 
 
@@ -86,7 +82,7 @@ def quantise(
     """
     card = repository.card(order.model, order.version)
     _check(card, order)
-    proving, ranging = _divide(order)
+    proving, ranging = divide(order.data, order.precision, order.calibration_data)
     weights = (repository.folder(order.model, order.version) / MODEL_FILE).read_bytes()
     inputs = None
     if order.precision == "int8" and card.modality is not Modality.TEXT:
@@ -136,29 +132,6 @@ def _check(card: Card, order: Order) -> None:
         )
 
 
-def _divide(order: Order) -> tuple[Sequence[Sample], Sequence[Path]]:
-    """Return the media to compare on, and those for the ranges."""
-    samples = read_labelled(order.data).samples
-    if order.calibration_data is not None:
-        folder = order.calibration_data
-        ranging = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-        proving = samples
-    elif order.precision == "int8":
-        # By class, because a set is sorted by names and those say the class.
-        each = [[sample for sample in samples if sample.fake is fake] for fake in (False, True)]
-        ranging = [sample.path for some in each for sample in some[::_EVERY]]
-        proving = tuple(sample for some in each for place, sample in enumerate(some) if place % _EVERY)
-    else:
-        ranging, proving = [], samples
-    if len(proving) < FEWEST_MEDIA or len({sample.fake for sample in proving}) < 2:  # noqa: PLR2004  (both classes)
-        raise RefusedError(
-            f"{order.data} leaves {len(proving)} media to prove a version on; {FEWEST_MEDIA} of both classes are the "
-            "fewest, and some hundred tell more."
-        )
-    step = max(1, len(ranging) // _MOST_FOR_RANGES)
-    return proving, ranging[::step][:_MOST_FOR_RANGES]
-
-
 def _prove(
     repository: Repository,
     card: Card,
@@ -178,7 +151,7 @@ def _prove(
             golden = asyncio.run(_ask(here.triton.address, after, inputs))
     fake = np.asarray([one.sample.fake for one, _ in judgement.judged], np.bool_)
     old, new = (np.asarray([pair[side].detection.p_fake for pair in judgement.judged]) for side in (0, 1))
-    if len(set(fake.tolist())) < 2 or len(fake) < FEWEST_MEDIA or card.thresholds is None:  # noqa: PLR2004  (both classes)
+    if not enough(fake.tolist()) or card.thresholds is None:
         raise RefusedError(
             f"Only {len(fake)} of {len(samples)} media could be judged; the first that could not: "
             f"{judgement.unjudged[0].name}: {judgement.unjudged[0].message}"
