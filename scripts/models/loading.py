@@ -64,14 +64,23 @@ def needed(repository: Repository) -> dict[str, tuple[int, ...]]:
         raise ModelsError(str(error)) from error
 
 
-def list_unit(repository: Repository, unit: Collection[Card]) -> dict[str, tuple[int, ...]]:
+def list_unit(
+    repository: Repository, unit: Collection[Card], loaded: Collection[Version] | None = None
+) -> dict[str, tuple[int, ...]]:
     """Have the versions of a unit loaded beside those that are needed; return what was listed before, by model.
 
-    A model that gets no traffic may list versions that nobody loads; they are not kept.
+    A model that gets no traffic may list versions that nobody loads; they are not kept. Where it is known which are
+    `loaded`, neither are those that a command which was killed had listed and that are not: one of them that cannot be
+    loaded would keep every other from being loaded.
     """
     in_use = needed(repository)
     with repository.changing():
         before = {card.model: repository.listed(card.model) for card in unit}
+        if loaded is not None:
+            there = {(version.model, version.number) for version in loaded}
+            for model, needs in in_use.items():
+                if model in before:
+                    before[model] = tuple(n for n in before[model] if n in needs or (model, n) in there)
         for card in unit:
             kept = before[card.model] if card.model in in_use else ()
             repository.list_versions(card.model, tuple({*kept, card.version}))
@@ -86,10 +95,11 @@ def list_needed(repository: Repository) -> None:
 
 
 def unlist(repository: Repository, before: Mapping[str, tuple[int, ...]]) -> None:
-    """Put lists back as they were."""
+    """Put lists back as they were; what the traffic table needs stays listed in any case."""
     with repository.changing():
+        in_use = needed(repository)
         for model, versions in before.items():
-            repository.list_versions(model, versions)
+            repository.list_versions(model, tuple({*versions, *in_use.get(model, ())}))
 
 
 async def bring(repository: Repository, platform: Platform, unit: Collection[Card]) -> dict[str, tuple[int, ...]]:
@@ -103,7 +113,7 @@ async def bring(repository: Repository, platform: Platform, unit: Collection[Car
     """
     async with platform.control() as control:
         await require_triton(control)
-        before = list_unit(repository, unit)
+        before = list_unit(repository, unit, await _loaded(control))
         try:
             for card in unit:
                 await _load(control, card)
@@ -163,8 +173,9 @@ async def drop_unneeded(
     for version in loaded:
         by_model[version.model].add(version.number)
     for model in repository.models():
-        wanted = set(in_use.get(model, ())) | {number for name, number in held if name == model}
         there = by_model.get(model, set())
+        # What is not loaded any more is held by nobody, and may be deleted by now.
+        wanted = set(in_use.get(model, ())) | {number for number in there if (model, number) in held}
         kept += [Version(model, number) for number in sorted(wanted & there - set(in_use.get(model, ())))]
         if wanted:
             changed = set(repository.listed(model)) != wanted
@@ -200,6 +211,15 @@ def _check_files(repository: Repository, card: Card) -> None:
                 f"{folder / name} is not the file that the card of {card.model}:{card.version} names. "
                 "Import the version anew."
             )
+
+
+async def _loaded(control: TritonControl) -> frozenset[Version]:
+    try:
+        return await control.loaded(deadline_s=_SHORT_DEADLINE_S)
+    except (ModelError, TritonUnreachableError) as error:
+        raise RefusedError(
+            f"Triton does not say what it has loaded, and nothing was changed. It says: {error}"
+        ) from error
 
 
 async def _load(control: TritonControl, card: Card) -> None:

@@ -6,7 +6,7 @@ versions that are loaded already, which a rollback mostly is, waits for no loadi
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +23,9 @@ from scripts.stack.control import ModelError, TritonUnreachableError
 
 DRAIN_DEADLINE_S: Final = 30.0
 _CLEARING_LOCK_S: Final = 0.5
+
+Numbered = tuple[str, int]
+"""A model and one of its versions."""
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,12 +110,23 @@ async def point(repository: Repository, platform: Platform, wish: Wish) -> Chang
 async def point_back(repository: Repository, platform: Platform, wish: Wish) -> Change:
     """Move the pointer to a version that is loaded already, at once, whatever is being loaded meanwhile.
 
-    Whether Triton or a Bento runs makes no difference to what is written. Raises as `point` does, but for loading.
+    Whether Triton or a Bento runs makes no difference to what is written. Raises as `point` does, but for loading, and
+    `RefusedError` where another command took the version out of the route meanwhile: it may be unloaded by now.
     """
+
+    def among_loaded(route: Route | None) -> Route:
+        after = wish.route(route)
+        if route is None or not after.versions <= route.versions:
+            raise RefusedError(
+                f"Another command has changed the traffic of {wish.model} meanwhile, and nothing was changed here. "
+                f"See bonafide models show {wish.model}, and run the command again if it is still wanted."
+            )
+        return after
+
     before = repository.route(wish.model)
     after = wish.route(before)
     if not wish.dry_run:
-        before, after = _write(repository, wish)
+        before, after = _write(repository, replace(wish, route=among_loaded))
         settled = await settle(repository, platform, drain_s=wish.drain_s, locked=False)
         return _change(wish, before, after, settled)
     return _change(wish, before, after)
@@ -128,6 +142,9 @@ async def settle(repository: Repository, platform: Platform, *, drain_s: float, 
     def digest() -> str:
         return digest_of((repository.root / TRAFFIC_FILE).read_bytes())
 
+    # A rollback may drop a version from the table after the Bentos have answered here and before anything is unloaded.
+    # They route to it until they have seen that, so it is left to whoever has dropped it.
+    pointed = _pointed(repository)
     followed = await follow(platform, digest, deadline_s=FOLLOW_DEADLINE_S)
     if followed.seconds is None:
         behind = "; ".join(followed.bentos.laggards(digest()))
@@ -137,20 +154,21 @@ async def settle(repository: Repository, platform: Platform, *, drain_s: float, 
     notes = () if followed.bentos.figures else ("No Bento runs; each reads the table when it starts.",)
     try:
         with contextlib.nullcontext() if locked else repository.loading(deadline_s=_CLEARING_LOCK_S):
-            cleared = await _clear(repository, platform, followed.bentos, drain_s)
+            cleared = await _clear(repository, platform, followed.bentos, pointed, drain_s)
     except BusyError:
         note = "Another command is loading; what nobody needs is unloaded with a later one."
         cleared = Settled(clear=False, notes=(note,))
     return msgspec.structs.replace(cleared, follow_s=follow_s, notes=(*notes, *cleared.notes))
 
 
-async def _clear(repository: Repository, platform: Platform, bentos: Bentos, drain_s: float) -> Settled:
-    """Unload what nothing needs, once its last call is over or the deadline passed."""
+async def _clear(
+    repository: Repository, platform: Platform, bentos: Bentos, pointed: frozenset[Numbered], drain_s: float
+) -> Settled:
+    """Unload what nothing needs, once its last call is over or the deadline passed; `pointed` stays in any case."""
     if not await is_running(platform):
         list_needed(repository)
         return Settled(notes=("No Triton answers; it loads what is needed when it starts.",))
-    in_use = {(model, number) for model, numbers in needed(repository).items() for number in numbers}
-    leaving = bentos.busy() - in_use
+    leaving = bentos.busy() - pointed
     if leaving:
         bentos = await wait_idle(platform, leaving, deadline_s=drain_s)
     if bentos.troubles:
@@ -158,13 +176,18 @@ async def _clear(repository: Repository, platform: Platform, bentos: Bentos, dra
         return Settled(clear=False, notes=(f"Nothing was unloaded, because a Bento does not answer: {why}.",))
     try:
         async with platform.control() as control:
-            dropped, kept = await drop_unneeded(repository, control, bentos.busy() - in_use)
+            dropped, kept = await drop_unneeded(repository, control, bentos.busy() | pointed)
     except (ModelError, TritonUnreachableError) as error:
         note = f"Triton did not unload what nobody needs; a later command does. It says: {error}"
         return Settled(clear=False, notes=(note,))
     unloaded, stays = ([f"{each.model}:{each.number}" for each in versions] for versions in (dropped, kept))
-    note = f"{', '.join(stays)}: calls are in flight with it, so it stays loaded until a later command."
+    note = f"{', '.join(stays)}: calls may be in flight with it, so it stays loaded until a later command."
     return Settled(unloaded=tuple(unloaded), kept=tuple(stays), clear=not kept, notes=(note,) if kept else ())
+
+
+def _pointed(repository: Repository) -> frozenset[Numbered]:
+    """The versions that the traffic table needs at this moment."""
+    return frozenset((model, number) for model, numbers in needed(repository).items() for number in numbers)
 
 
 def _write(repository: Repository, wish: Wish) -> tuple[Route | None, Route]:
@@ -193,11 +216,21 @@ def write_with_history(repository: Repository, event: history.Event, route: Rout
         try:
             history.append(repository.root, event)
         except BaseException:
-            repository.write_route(event.model, before)
+            _take_back(repository, event.model, before)
             raise
     except OSError as error:
         raise ModelsError(
             f"{repository.root} cannot be written: {error.strerror}. The traffic of {event.model} is as it was."
+        ) from error
+
+
+def _take_back(repository: Repository, model: str, before: Route | None) -> None:
+    try:
+        repository.write_route(model, before)
+    except OSError as error:
+        raise ModelsError(
+            f"{repository.root} cannot be written: {error.strerror}. The traffic of {model} was changed before that, "
+            f"and the history does not say so. Make room, and take it back: bonafide models rollback {model}."
         ) from error
 
 

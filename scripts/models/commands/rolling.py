@@ -114,7 +114,7 @@ def rollback(
             action="rollback",
             model=model,
             version=after.stable,
-            route=lambda route: rolled_back(model, route, to),
+            route=lambda route: _meant(model, rolled_back(model, route, to), after),
             reason=reason,
             offline=offline,
             dry_run=dry_run,
@@ -123,6 +123,19 @@ def rollback(
         loaded = before is not None and after.stable in before.versions
         change = run((point_back if loaded else point)(here, platform, wish))
     answer(change, as_json=as_json, text=lambda console: tell_change(console, change))
+
+
+def _meant(model: str, now: Route, then: Route) -> Route:
+    """The route that is gone back to, where it is the one that was seen when the command began.
+
+    Of two rollbacks at once the second would otherwise take back the first, or go one version further than was meant.
+    """
+    if now.stable != then.stable:
+        raise RefusedError(
+            f"Another command has changed the traffic of {model} meanwhile, and nothing was changed here. See "
+            f"bonafide models show {model}, and run the command again if it is still wanted."
+        )
+    return now
 
 
 def retire(

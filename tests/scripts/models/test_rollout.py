@@ -22,15 +22,15 @@ from bentos.cards import Canary, Route
 from bentos.contract import HEADER_CALLER, Modality
 from scripts.chaos.variants import stage_shifted
 from scripts.demo.catalogue import IMAGE_CNN, VIDEO_ENCODER, VIDEO_LSTM
-from scripts.models import history
+from scripts.models import history, rollout
 from scripts.models.auto import AutoRollout, Plan
 from scripts.models.errors import InUseError, ModelsError, RefusedError
-from scripts.models.following import ask_bentos
+from scripts.models.following import ask_bentos, follow
 from scripts.models.judging import Bounds
 from scripts.models.publish import MODEL_FILE, read_golden, write_traffic
 from scripts.models.repository import Repository
 from scripts.models.retiring import retire
-from scripts.models.rollout import Change, Wish, point, point_back
+from scripts.models.rollout import Change, Wish, point, point_back, settle
 from scripts.models.serving import NotRunningError, Platform
 from scripts.models.staging import ASSIGNED, Candidate, stage, stage_pair
 from scripts.models.traffic import promoted, rolled_back, with_canary, with_shadow
@@ -368,6 +368,49 @@ def test_a_full_disk_in_the_middle_leaves_the_traffic_as_it_was(at_one, monkeypa
         with pytest.raises(ModelsError, match="No space left on device"):
             at_one.promote(2)
     assert (at_one.state(), at_one.loaded()) == (before, {1})
+
+
+def test_what_a_rollback_drops_meanwhile_stays_loaded_until_the_bentos_know(at_one, monkeypatch):
+    at_one.change("rollout", 2, lambda route: with_canary("image_cnn", route, 2, 100))
+    ask_again = follow
+
+    async def followed(platform, digest, **more):
+        answer = await ask_again(platform, digest, **more)
+        # Another command moves the pointer now, and the Bento has not looked yet.
+        at_one.repository.write_route("image_cnn", Route(stable=1))
+        return answer
+
+    with monkeypatch.context() as patched:
+        patched.setattr(rollout, "follow", followed)
+        with at_one.repository.loading():
+            settled = asyncio.run(settle(at_one.repository, at_one.platform, drain_s=1))
+    assert (settled.kept, settled.clear, at_one.loaded()) == (("image_cnn:2",), False, {1, 2})
+    with at_one.repository.loading():
+        settled = asyncio.run(settle(at_one.repository, at_one.platform, drain_s=10))
+    assert (settled.unloaded, at_one.loaded()) == (("image_cnn:2",), {1})
+
+
+def test_a_rollback_to_what_another_command_took_out_of_the_route_is_refused(at_one):
+    at_one.promote(2)
+    routes = [at_one.repository.route("image_cnn"), Route(stable=2)]
+
+    def back(route):
+        after = rolled_back("image_cnn", route, 1)
+        if len(routes) == 2:
+            at_one.repository.write_route("image_cnn", routes.pop())
+        return after
+
+    wish = Wish(action="rollback", model="image_cnn", version=1, route=back)
+    with pytest.raises(RefusedError, match="Another command has changed the traffic"):
+        asyncio.run(point_back(at_one.repository, at_one.platform, wish))
+    assert at_one.repository.route("image_cnn") == Route(stable=2)
+
+
+def test_a_list_that_a_killed_command_left_with_what_cannot_be_loaded_stops_no_other(at_one):
+    corrupt = broken(at_one.repository, b"no graph")
+    at_one.repository.list_versions("image_cnn", (1, corrupt))
+    at_one.promote(2)
+    assert (at_one.loaded(), at_one.repository.listed("image_cnn")) == ({1, 2}, (1, 2))
 
 
 def automatic(life: Life, version: int, plan: Plan) -> AutoRollout:
