@@ -7,26 +7,24 @@ of a step, for whoever looks often enough at chance finds something.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import msgspec
 
 from bentos.cards import Canary, Route
-from bentos.contract import Figures, Modality
 from scripts.models import history
 from scripts.models.errors import RefusedError
 from scripts.models.following import ask_bentos
-from scripts.models.judging import Bounds, Counts, Measured, breach, counts_of, measure, too_many_errors
+from scripts.models.judging import Bounds, Counts, Ledger, Measured, breach, counts_of, measure, too_many_errors
 from scripts.models.repository import Repository
 from scripts.models.rollout import DRAIN_DEADLINE_S, Change, Wish, point, point_back
 from scripts.models.serving import Platform
-from scripts.models.traffic import promoted, rolled_back, with_canary
+from scripts.models.traffic import LAST_STEP_PERCENT, promoted, rolled_back, with_canary
 
 _POLL_S: Final = 1.0
 
-Figured = Mapping[Modality, Figures]
 End = Literal["promoted", "rolled_back", "starved", "overtaken"]
 
 
@@ -102,7 +100,7 @@ class AutoRollout:
         self._tell = tell
         self._reason = reason
         self._drain_s = drain_s
-        self._began: Figured = {}
+        self._ledger = Ledger(model, version, {}, since=0)
 
     @property
     def at(self) -> float | None:
@@ -114,7 +112,8 @@ class AutoRollout:
     async def run(self) -> Outcome:
         """Go through the steps, and promote at the end or go back. Raises what `point` does; it stands at `at` then."""
         steps: list[Step] = []
-        self._began = (await ask_bentos(self._platform)).figures
+        since = time.time()
+        self._ledger = Ledger(self._model, self._version, (await ask_bentos(self._platform)).figures, since=since)
         change: Change | None = None
         for percent in self._plan.steps:
             change = await self._stand_at(percent)
@@ -159,19 +158,20 @@ class AutoRollout:
         """Watch one step until it is judged."""
         plan = self._plan
         began = time.monotonic()
-        before = (await ask_bentos(self._platform)).figures
+        await self._count(self._repository.route(self._model))
+        self._ledger.canary = Counts()
         while True:
             await asyncio.sleep(min(_POLL_S, plan.hold_s))
             passed = time.monotonic() - began
             route = self._repository.route(self._model)
-            now = (await ask_bentos(self._platform)).figures
-            canary = counts_of(before, now, self._model, self._version)
-            stable = self._stable(now, route.stable if route else 0)
+            stable = await self._count(route)
+            canary = self._ledger.canary
             measured = measure(canary, stable, min_calls=plan.min_calls)
             if route is None or route.canary != Canary(version=self._version, percent=percent):
                 why = f"Somebody else has changed the traffic of {self._model}; it is left as it is."
                 return _Verdict(end="overtaken", measured=measured, seconds=passed, why=why)
-            enough = passed >= plan.hold_s and canary.calls >= plan.min_calls
+            judged = measured.compared if plan.bounds.compare else canary.calls >= plan.min_calls
+            enough = passed >= plan.hold_s and judged
             look = breach if enough else too_many_errors
             broken = look(measured, plan.bounds, min_calls=plan.min_calls)
             if broken:
@@ -179,20 +179,32 @@ class AutoRollout:
             if enough:
                 return _Verdict(end="kept", measured=measured, seconds=passed)
             if passed >= max(plan.patience_s, plan.hold_s):
-                why = self._starved(canary.calls, percent)
+                why = self._starved(measured, percent)
                 return _Verdict(end="starved", measured=measured, seconds=passed, why=why)
 
-    def _starved(self, calls: int, percent: float) -> str:
+    def _starved(self, measured: Measured, percent: float) -> str:
+        canary, stable = measured.canary, measured.stable
+        beside = f" beside {stable.answered} of the stable version" if self._plan.bounds.compare else ""
+        fewer = min(canary.answered, stable.answered) if self._plan.bounds.compare else canary.calls
+        steps = f"{percent:g},{LAST_STEP_PERCENT:g}" if percent < LAST_STEP_PERCENT else f"{percent:g}"
         return (
-            f"Only {calls} calls came at {percent:g} %, and {self._plan.min_calls} are needed to judge; it stays at "
-            f"that share. Go on with fewer: bonafide models rollout {self._model} {self._version} --auto "
-            f"--steps {percent:g},100 --min-calls {max(calls, 1)}."
+            f"Only {canary.calls} calls came at {percent:g} %{beside}, and {self._plan.min_calls} that are answered "
+            f"are needed to judge; it stays at that share. Go on with fewer: bonafide models rollout {self._model} "
+            f"{self._version} --auto --steps {steps} --min-calls {max(fewer, 1)}."
         )
 
-    def _stable(self, now: Figured, number: int) -> Counts:
-        """Counts of the stable version since the roll-out began, or since the Bentos did where those are too few."""
-        recent = counts_of(self._began, now, self._model, number)
-        return recent if recent.answered >= self._plan.min_calls else counts_of({}, now, self._model, number)
+    async def _count(self, route: Route | None) -> Counts:
+        """Ask the Bentos; return the counts of the stable version since the roll-out began.
+
+        Where those are too few, they are those since the Bentos began.
+        """
+        number = route.stable if route else 0
+        now = (await ask_bentos(self._platform)).figures
+        self._ledger.add(now, number)
+        recent = self._ledger.stable
+        if recent.answered >= self._plan.min_calls:
+            return recent
+        return max(recent, counts_of({}, now, self._model, number), key=lambda counts: counts.answered)
 
     def _ours(self, route: Route | None) -> Route:
         """The route, where our version is its canary: nobody else's change is to be taken back."""

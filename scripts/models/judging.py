@@ -62,6 +62,11 @@ class Bounds:
     psi: float | None = 0.25
     ks: float | None = None
 
+    @property
+    def compare(self) -> bool:
+        """Whether something is held against the stable version."""
+        return (self.p95_ratio, self.psi, self.ks) != (None, None, None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
@@ -78,6 +83,38 @@ class Measured:
     psi_by_chance: float | None = None
     ks: float | None = None
     ks_by_chance: float | None = None
+
+    @property
+    def compared(self) -> bool:
+        """Whether both have answered enough calls to be compared."""
+        return self.psi is not None
+
+
+class Ledger:
+    """Counts of a canary and of the stable version, added up from one answer of the Bentos to the next.
+
+    So what a Bento counted before it was started anew, or before it stopped answering, is not lost: a version that
+    brings its Bento down must not be judged by what came after.
+    """
+
+    def __init__(self, model: str, canary: int, first: Mapping[Modality, Figures], *, since: float) -> None:
+        """Begin with the answers `first`, which count as nothing, at the Unix time `since` in seconds."""
+        self._model = model
+        self._number = canary
+        self._last = dict(first)
+        self._since = since
+        self.canary = Counts()
+        self.stable = Counts()
+
+    def add(self, now: Mapping[Modality, Figures], stable: int) -> None:
+        """Add what was counted since the last answers; `stable` is the number of the stable version.
+
+        Of a Bento that was running at the beginning and answers for the first time, nothing is known before that.
+        """
+        told = {kind: each for kind, each in now.items() if kind in self._last or each.started >= self._since}
+        self.canary += counts_of(self._last, told, self._model, self._number)
+        self.stable += counts_of(self._last, told, self._model, stable)
+        self._last.update(now)
 
 
 def counts_of(before: Mapping[Modality, Figures], now: Mapping[Modality, Figures], model: str, version: int) -> Counts:

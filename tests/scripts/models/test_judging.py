@@ -8,6 +8,7 @@ from bentos.contract import LATENCY_BOUNDS_S, SCORE_BINS, Figures, Modality, Ver
 from scripts.models.judging import (
     Bounds,
     Counts,
+    Ledger,
     breach,
     counts_of,
     ks,
@@ -47,6 +48,21 @@ def figures(*versions: tuple[int, str, int], started: float = 1.0) -> Figures:
             for version, part, answered in versions
         ),
     )
+
+
+def test_a_ledger_keeps_what_bentos_counted_that_end_or_do_not_answer_and_counts_nothing_twice():
+    ledger = Ledger("cnn", 2, {Modality.IMAGE: figures((2, "canary", 10), (1, "stable", 100))}, since=5.0)
+    for now in (
+        {Modality.IMAGE: figures((2, "canary", 14), (1, "stable", 101))},
+        {},
+        {Modality.IMAGE: figures((2, "canary", 15), (1, "stable", 101))},
+        {Modality.IMAGE: figures((2, "canary", 3), started=9.0)},
+        # It ran before the ledger began and did not answer then: what it counted earlier is nobody's.
+        {Modality.VIDEO: figures((2, "canary", 70), started=4.0)},
+        {Modality.VIDEO: figures((2, "canary", 72), started=4.0)},
+    ):
+        ledger.add(now, 1)
+    assert (ledger.canary.answered, ledger.stable.answered) == (4 + 1 + 3 + 2, 1)
 
 
 def test_counts_of_a_stretch_are_added_up_over_bentos_and_parts_without_shadows():
