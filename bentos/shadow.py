@@ -76,7 +76,8 @@ class Shadows:
         tally.in_flight += 1
         self._bytes += size
         self._waiting.append(_Waiting(tally, sealed, p_fake, verdict, size))
-        if len(self._tasks) < AT_ONCE:
+        # One that has ended just now takes nothing more, although it is still among them.
+        if sum(not task.done() for task in self._tasks) < AT_ONCE:
             task = asyncio.create_task(self._work(), name="shadow")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
