@@ -69,7 +69,11 @@ def stage(repository: Repository, candidate: Candidate, *, reason: str = "", dry
         card, new = _looked_at(repository, candidate)
         if not dry_run:
             _put(repository, candidate, card, new=new)
-            history.append(repository.root, history.new_event("stage", card.model, card.version, reason=reason))
+            try:
+                _note(repository, card, reason)
+            except BaseException:
+                _remove(repository, card, new=new)
+                raise
     return card
 
 
@@ -92,12 +96,23 @@ def stage_pair(
             _put(repository, encoder, first, new=first_new)
             try:
                 _put(repository, head, second, new=second_new)
+                try:
+                    for card in (first, second):
+                        _note(repository, card, reason)
+                except BaseException:
+                    _remove(repository, second, new=second_new)
+                    raise
             except BaseException:
                 _remove(repository, first, new=first_new)
                 raise
-            for card in (first, second):
-                history.append(repository.root, history.new_event("stage", card.model, card.version, reason=reason))
     return first, second
+
+
+def _note(repository: Repository, card: Card, reason: str) -> None:
+    try:
+        history.append(repository.root, history.new_event("stage", card.model, card.version, reason=reason))
+    except OSError as error:
+        raise ModelsError(f"{card.model} could not be staged, and nothing of it was kept: {error}.") from error
 
 
 def _looked_at(repository: Repository, candidate: Candidate) -> tuple[Card, bool]:

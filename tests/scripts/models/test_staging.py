@@ -45,6 +45,19 @@ def named(candidate, name):
     return replace(candidate, card=card, config=replace(candidate.config, name=name))
 
 
+def test_a_version_that_cannot_be_noted_in_the_history_is_not_kept(repository, candidate, monkeypatch):
+    before = everything(repository)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(history, "append", full)
+    for each in (candidate, named(candidate, "image_new")):
+        with pytest.raises(ModelsError, match="nothing of it was kept"):
+            stage(repository, each)
+        assert everything(repository) == before
+
+
 def test_a_staged_version_is_complete_and_gets_no_traffic(repository, candidate):
     table, listed = repository.table(), repository.listed("image_cnn")
 
