@@ -10,6 +10,7 @@ from scripts.models.errors import ModelsError, RefusedError
 from scripts.models.graph import GraphError
 from scripts.models.importing.brought import Brought
 from scripts.models.importing.families import family_of
+from scripts.models.importing.labels import check_names
 from scripts.models.importing.sources import resolve
 from scripts.models.importing.wishes import Wishes
 from scripts.models.names import check_name
@@ -40,6 +41,7 @@ def import_model(
     _look_at(repository)
     try:
         source = resolve(texts, wishes)
+        check_names(source.config, wishes.fake_labels)
         brought = family_of(source, wishes)(source, wishes, repository)
         wishes.tell("looking at it once more" if dry_run else "staging")
         cards = _stage(repository, brought, reason=reason or f"Imported from {source.about}", dry_run=dry_run)

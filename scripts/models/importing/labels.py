@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from scripts.models.errors import RefusedError
 
@@ -59,6 +59,34 @@ def read_labels(names: Mapping[int, str] | Sequence[str], wished: Sequence[str])
         names=labels,
         note=f"p_fake is that of {told} among {', '.join(labels)} ({how}{several}).",
     )
+
+
+def check_names(config: Mapping[str, Any], wished: Sequence[str]) -> None:
+    """Pass for a configuration of transformers whose two tables of labels say the same, as far as both name a label.
+
+    Numbers in `wished` count whatever the tables say.
+
+    Raises:
+        RefusedError: Labels are not numbered from 0 on, or `id2label` and `label2id` contradict each other.
+    """
+    names, numbers = config.get("id2label"), config.get("label2id")
+    if not isinstance(names, Mapping) or (wished and all(wish.isdecimal() for wish in wished)):
+        return
+    by_number = {str(number): str(name) for number, name in names.items()}
+    if by_number and set(by_number) != set(map(str, range(len(by_number)))):
+        raise RefusedError(
+            f"id2label in config.json numbers its labels {', '.join(by_number)} and not from 0 on, so it is unclear "
+            "which output is which. Look it up where the model was published, then add --fake-label with a number."
+        )
+    other = {str(name): str(number) for name, number in numbers.items()} if isinstance(numbers, Mapping) else {}
+    wrong = [name for number, name in by_number.items() if other.get(name, number) != number]
+    # Two outputs of one name cannot both be in the other table.
+    if wrong and len(set(by_number.values())) == len(by_number):
+        raise RefusedError(
+            f"config.json contradicts itself: id2label and label2id give {_listed(tuple(wrong))} different numbers. "
+            "Look up which is right where the model was published, or ask it about a few media whose truth you know, "
+            "then add --fake-label with the number of the label that means fake."
+        )
 
 
 def read_single(name: str | None, wished: Sequence[str]) -> Reading:

@@ -39,8 +39,8 @@ class Source:
     @property
     def architecture(self) -> str:
         """Class of the model as its configuration names it; empty where it names none."""
-        names = self.config.get("architectures") or [""]
-        return str(names[0])
+        names = self.config.get("architectures")
+        return str(names[0]) if isinstance(names, list) and names else ""
 
 
 def resolve(texts: Sequence[str], wishes: Wishes) -> Source:

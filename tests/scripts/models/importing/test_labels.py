@@ -3,7 +3,7 @@
 import pytest
 
 from scripts.models.errors import RefusedError
-from scripts.models.importing.labels import read_labels, read_single
+from scripts.models.importing.labels import check_names, read_labels, read_single
 
 
 @pytest.mark.parametrize(
@@ -100,3 +100,30 @@ def test_a_single_value_is_read_by_its_name_or_as_asked(name, wished, fake):
 def test_an_unclear_single_value_is_asked_for(name, wished):
     with pytest.raises(RefusedError, match="--fake-label 1"):
         read_single(name, wished)
+
+
+@pytest.mark.parametrize(
+    ("names", "numbers", "words"),
+    [
+        ({"0": "fake", "1": "real"}, {"fake": 1, "real": 0}, "contradicts itself.*'fake', 'real'"),
+        ({"1": "fake", "2": "real"}, {}, "not from 0 on"),
+    ],
+    ids=["contradiction", "gap"],
+)
+def test_tables_that_leave_open_which_output_is_which_are_asked_about(names, numbers, words):
+    config = {"id2label": names, "label2id": numbers}
+
+    with pytest.raises(RefusedError, match=words):
+        check_names(config, ("fake",))
+    check_names(config, ("0",))
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [None, {}, {"LABEL_0": 0, "LABEL_1": 1}, {"Fake": "0", "Real": "1"}, {"Real": 1, "Fake": 0}],
+    ids=["none", "empty", "left as made", "in words", "the same"],
+)
+def test_tables_that_agree_pass(numbers):
+    check_names({"id2label": {"0": "Fake", "1": "Real"}, "label2id": numbers}, ())
+    check_names({}, ())
+    check_names({"id2label": {"0": "spoof", "1": "real", "2": "spoof"}, "label2id": {"spoof": 2, "real": 1}}, ())
