@@ -35,6 +35,8 @@ MOST_TOKENS: Final = 512
 FEWEST_TOKENS: Final = 16
 _CHARACTERS_PER_TOKEN: Final = 3
 """Few enough that a passage of English, at four characters or so a token, fits into one window."""
+_STRANGE: Final = ("数", "ж", "ش", "अ", "🙂", "∑", "Q", "7")
+"""Letters and signs of all kinds, each of which a text may consist of."""
 _NUMBERS: Final = ("input_ids", "attention_mask")
 _TYPES: Final = "token_type_ids"
 
@@ -167,7 +169,24 @@ def _tokenizer_of(original: Any, tokens: int, source: Source) -> str:
         pad_type_id=original.pad_token_type_id,
         pad_token=original.pad_token,
     )
+    _knows_strange_letters(tokenizer, source)
     return tokenizer.to_str()
+
+
+def _knows_strange_letters(tokenizer: Tokenizer, source: Source) -> None:
+    """Refuse a tokeniser that fails, or finds nothing, where a text is in letters that it was not trained on."""
+    for text in _STRANGE:
+        try:
+            encoding: Any = tokenizer.encode(text, add_special_tokens=False)
+            known = any(start < end for start, end in encoding.offsets)
+        except Exception:  # noqa: BLE001  # What the tokenisers raise is of no class of its own; it is told below.
+            known = False
+        if not known:
+            raise RefusedError(
+                f"The tokeniser of {source.path.name} has no token for {text!r} and none for what is unknown to it, so "
+                "texts in other letters could not be judged. Set `tokenizer.unk_token` to the one that it was trained "
+                "with and save it with `save_pretrained`."
+            )
 
 
 def _inputs_of(classifier: Any, original: Any) -> tuple[str, ...]:

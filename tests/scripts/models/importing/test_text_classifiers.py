@@ -124,11 +124,23 @@ def test_a_dry_run_and_refusals_leave_nothing(repository, folder, tmp_path):
         (lambda folder: (folder / "tokenizer.json").write_text("{}"), "no tokeniser"),
         (lambda folder: change(folder / "tokenizer_config.json", pad_token=None), "no token for padding"),
         (lambda folder: change(folder / "tokenizer_config.json", model_max_length=4), "sees 4 tokens"),
+        (lambda folder: without_unknown(folder, type="BPE", merges=[]), "none for what is unknown"),
+        (lambda folder: without_unknown(folder, type="Unigram", unk_id=None), "none for what is unknown"),
         (lambda folder: change(folder / "config.json", id2label={"0": "A", "1": "B"}), "--fake-label"),
         (lambda folder: change(folder / "config.json", problem_type="regression"), "regression"),
         (lambda folder: (folder / "model.safetensors").write_bytes(b"no weights"), "damaged"),
     ],
-    ids=["no-tokeniser", "broken-tokeniser", "no-padding", "short", "labels", "regression", "weights"],
+    ids=[
+        "no-tokeniser",
+        "broken-tokeniser",
+        "no-padding",
+        "short",
+        "strange-letters-vanish",
+        "strange-letters-fail",
+        "labels",
+        "regression",
+        "weights",
+    ],
 )
 def test_what_cannot_be_brought_is_refused_with_what_to_do(repository, folder, spoil, told):
     spoil(folder)
@@ -139,3 +151,15 @@ def test_what_cannot_be_brought_is_refused_with_what_to_do(repository, folder, s
 
 def change(file, **changes):
     file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
+def without_unknown(folder, **model):
+    """Write the tokeniser anew as one of another kind, which has no token for what it does not know."""
+    file = folder / "tokenizer.json"
+    tokenizer = json.loads(file.read_text())
+    vocabulary = tokenizer["model"]["vocab"]
+    if model["type"] == "Unigram":
+        vocabulary = [[word, -1.0] for word in sorted(vocabulary, key=vocabulary.get)]
+    tokenizer["model"] = {**model, "vocab": vocabulary}
+    file.write_text(json.dumps(tokenizer))
+    change(folder / "tokenizer_config.json", unk_token=None)
