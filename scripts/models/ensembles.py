@@ -11,8 +11,8 @@ from bentos.ensembles import default_thresholds, find_fault, suits
 from scripts.models import history
 from scripts.models.errors import InUseError, RefusedError, UnknownVersionError
 from scripts.models.names import check_name
-from scripts.models.publish import write_traffic
 from scripts.models.repository import Repository
+from scripts.models.rollout import write_table_with_history
 
 
 class Declaration(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,13 +77,11 @@ def declare(repository: Repository, wished: Declaration, *, dry_run: bool = Fals
         if before is not None and unchanged:
             return Declared(name=name, ensemble=before, changed=False, dry_run=dry_run)
         if not dry_run:
-            write_traffic(
-                repository.root, msgspec.structs.replace(table, ensembles={**table.ensembles, name: ensemble})
-            )
             event = history.new_event(
                 "declare", name, ensemble.version, reason=wished.reason, before=before, after=ensemble
             )
-            history.append(repository.root, event)
+            declared = {**table.ensembles, name: ensemble}
+            write_table_with_history(repository, event, msgspec.structs.replace(table, ensembles=declared))
     return Declared(name=name, ensemble=ensemble, changed=True, dry_run=dry_run)
 
 
@@ -108,10 +106,8 @@ def withdraw(repository: Repository, name: str, *, reason: str = "", dry_run: bo
                 )
         if not dry_run:
             rest = {other: each for other, each in table.ensembles.items() if other != name}
-            write_traffic(repository.root, msgspec.structs.replace(table, ensembles=rest))
-            history.append(
-                repository.root, history.new_event("withdraw", name, ensemble.version, reason=reason, before=ensemble)
-            )
+            event = history.new_event("withdraw", name, ensemble.version, reason=reason, before=ensemble)
+            write_table_with_history(repository, event, msgspec.structs.replace(table, ensembles=rest))
     return ensemble
 
 

@@ -10,9 +10,9 @@ from bentos.cards import Card
 from bentos.contract import Modality
 from scripts.models import history
 from scripts.models.errors import InUseError, ModelsError, RefusedError
-from scripts.models.publish import GOLDEN_FOLDER, write_traffic
+from scripts.models.publish import GOLDEN_FOLDER
 from scripts.models.repository import Repository
-from scripts.models.rollout import DRAIN_DEADLINE_S, Settled, settle, write_with_history
+from scripts.models.rollout import DRAIN_DEADLINE_S, Settled, settle, write_table_with_history, write_with_history
 from scripts.models.serving import Platform
 from scripts.models.traffic import pins, retired, with_default
 
@@ -38,13 +38,18 @@ class Defaulted(msgspec.Struct, frozen=True, kw_only=True):
     dry_run: bool
 
 
-def cards_with_traffic(repository: Repository) -> dict[tuple[str, int], Card]:
-    """Return the card of every version that the traffic table names. Raises `ModelsError` where one is broken."""
+def cards_with_traffic(repository: Repository, *, but: tuple[str, int] | None = None) -> dict[tuple[str, int], Card]:
+    """Return the card of every version that the traffic table names, `but` of this one.
+
+    Raises:
+        ModelsError: One is broken.
+    """
     table = repository.table()
     return {
         (model, version): repository.card(model, version)
         for model, route in table.models.items()
         for version in route.versions
+        if (model, version) != but
     }
 
 
@@ -117,11 +122,7 @@ def name_default(
         before = table.defaults.get(modality)
         if not dry_run:
             event = history.new_event("default", name, reason=reason, modality=modality.value, instead_of=before)
-            try:
-                write_traffic(repository.root, changed)
-                history.append(repository.root, event)
-            except OSError as error:
-                raise ModelsError(f"{repository.root} cannot be written: {error.strerror}.") from error
+            write_table_with_history(repository, event, changed)
     return Defaulted(modality=modality, before=before, after=name, dry_run=dry_run)
 
 
@@ -134,7 +135,8 @@ def _modality_of(repository: Repository, name: str) -> Modality:
 
 def _check_unpinned(repository: Repository, model: str, version: int, *, delete: bool) -> None:
     """Raise `InUseError` where a version needs this one: one with traffic, or to delete it any at all."""
-    needing = pins(repository.table(), cards_with_traffic(repository)).get((model, version))
+    # Nothing pins itself, and one whose own card is broken has to be got rid of.
+    needing = pins(repository.table(), cards_with_traffic(repository, but=(model, version))).get((model, version))
     if needing:
         raise InUseError(
             f"{model}:{version} is the encoder of {', '.join(sorted(needing))}, which gets traffic: the two are one "
@@ -144,6 +146,8 @@ def _check_unpinned(repository: Repository, model: str, version: int, *, delete:
         return
     for other in repository.models():
         for number in repository.versions(other):
+            if (other, number) == (model, version):
+                continue
             encoder = repository.card(other, number).encoder
             if encoder is not None and (encoder.model, encoder.version) == (model, version):
                 raise InUseError(

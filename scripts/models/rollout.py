@@ -11,12 +11,12 @@ from typing import Any, Final
 
 import msgspec
 
-from bentos.cards import TRAFFIC_FILE, Route
+from bentos.cards import TRAFFIC_FILE, Route, TrafficTable
 from scripts.models import history
 from scripts.models.errors import BusyError, ModelsError, RefusedError
 from scripts.models.following import FOLLOW_DEADLINE_S, Bentos, follow, wait_idle
 from scripts.models.loading import bring, drop_unneeded, list_needed, list_unit, needed, take_back, unit_of, unlist
-from scripts.models.publish import digest_of
+from scripts.models.publish import digest_of, write_traffic
 from scripts.models.repository import Repository
 from scripts.models.serving import Platform, is_running
 from scripts.stack.control import ModelError, TritonUnreachableError
@@ -144,7 +144,10 @@ async def settle(repository: Repository, platform: Platform, *, drain_s: float, 
 
     # A rollback may drop a version from the table after the Bentos have answered here and before anything is unloaded.
     # They route to it until they have seen that, so it is left to whoever has dropped it.
-    pointed = _pointed(repository)
+    try:
+        pointed, broken = _pointed(repository), ""
+    except ModelsError as error:
+        pointed, broken = frozenset[Numbered](), str(error)
     followed = await follow(platform, digest, deadline_s=FOLLOW_DEADLINE_S)
     if followed.seconds is None:
         behind = "; ".join(followed.bentos.laggards(digest()))
@@ -152,6 +155,9 @@ async def settle(repository: Repository, platform: Platform, *, drain_s: float, 
         return Settled(clear=False, notes=(note,))
     follow_s = round(followed.seconds, 2) if followed.bentos.figures else None
     notes = () if followed.bentos.figures else ("No Bento runs; each reads the table when it starts.",)
+    if broken:
+        # The pointer is moved already, and what else is wrong with the repository takes nothing of that back.
+        return Settled(follow_s=follow_s, clear=False, notes=(*notes, f"Nothing was unloaded. {broken}"))
     try:
         with contextlib.nullcontext() if locked else repository.loading(deadline_s=_CLEARING_LOCK_S):
             cleared = await _clear(repository, platform, followed.bentos, pointed, drain_s)
@@ -177,8 +183,8 @@ async def _clear(
     try:
         async with platform.control() as control:
             dropped, kept = await drop_unneeded(repository, control, bentos.busy() | pointed)
-    except (ModelError, TritonUnreachableError) as error:
-        note = f"Triton did not unload what nobody needs; a later command does. It says: {error}"
+    except (ModelError, ModelsError, TritonUnreachableError) as error:
+        note = f"Triton did not unload what nobody needs; a later command does. The reason: {error}"
         return Settled(clear=False, notes=(note,))
     unloaded, stays = ([f"{each.model}:{each.number}" for each in versions] for versions in (dropped, kept))
     note = f"{', '.join(stays)}: calls may be in flight with it, so it stays loaded until a later command."
@@ -222,6 +228,20 @@ def write_with_history(repository: Repository, event: history.Event, route: Rout
         raise ModelsError(
             f"{repository.root} cannot be written: {error.strerror}. The traffic of {event.model} is as it was."
         ) from error
+
+
+def write_table_with_history(repository: Repository, event: history.Event, table: TrafficTable) -> None:
+    """Write the traffic table and the event of it, both or none. Raises `ModelsError` where that cannot be done."""
+    before = repository.table()
+    try:
+        write_traffic(repository.root, table)
+        try:
+            history.append(repository.root, event)
+        except BaseException:
+            write_traffic(repository.root, before)
+            raise
+    except OSError as error:
+        raise ModelsError(f"{repository.root} cannot be written: {error.strerror}. Nothing was changed.") from error
 
 
 def _take_back(repository: Repository, model: str, before: Route | None) -> None:

@@ -16,6 +16,7 @@ from scripts.models.errors import InUseError, ModelsError, RefusedError, Unknown
 from scripts.models.names import check_name
 from scripts.models.publish import write_traffic
 from scripts.models.repository import Repository
+from scripts.models.retiring import name_default
 from scripts.models.traffic import with_default
 from scripts.stack.settings import CHECKOUT
 
@@ -66,6 +67,24 @@ def test_words_for_people_are_kept_and_the_usual_ones_follow_the_members(reposit
     declare(repository, wished(title="Two eyes"))
     changed = declare(repository, wished(members=FILMS[:1])).ensemble
     assert (changed.title, changed.description) == ("Two eyes", "Asks video_lstm and joins their scores.")
+
+
+def test_what_cannot_be_noted_in_the_history_is_not_declared_withdrawn_or_made_the_default(repository, monkeypatch):
+    declare(repository, wished())
+    before = repository.table()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(history, "append", full)
+    for change in (
+        lambda: declare(repository, wished(fusion="vote")),
+        lambda: withdraw(repository, "films"),
+        lambda: name_default(repository, Modality.VIDEO, "films"),
+    ):
+        with pytest.raises(ModelsError, match="Nothing was changed"):
+            change()
+    assert repository.table() == before
 
 
 def test_a_dry_run_writes_nothing(repository):

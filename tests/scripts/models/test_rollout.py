@@ -413,6 +413,23 @@ def test_a_list_that_a_killed_command_left_with_what_cannot_be_loaded_stops_no_o
     assert (at_one.loaded(), at_one.repository.listed("image_cnn")) == ({1, 2}, (1, 2))
 
 
+def test_a_broken_card_of_another_version_stops_no_rollback_and_can_be_got_rid_of(at_one):
+    lost = stage_shifted(at_one.repository, 0.5).version
+    at_one.promote(lost)
+    at_one.promote(2)
+    at_one.change("rollout", 3, lambda route: with_canary("image_cnn", route, 3, 100))
+    (at_one.repository.folder("image_cnn", lost) / "card.json").write_text("{")
+
+    settled = at_one.roll_back().settled
+    assert (settled.clear, settled.follow_s is not None, settled.unloaded) == (False, True, ())
+    assert "card.json is broken" in settled.notes[0]
+    assert at_one.answering()[0] == 2
+
+    settled = at_one.retire(lost, force_previous=True, delete=True).settled
+    assert (settled.clear, at_one.loaded()) == (True, {2})
+    assert lost not in at_one.repository.versions("image_cnn")
+
+
 def automatic(life: Life, version: int, plan: Plan) -> AutoRollout:
     return AutoRollout(life.repository, life.platform, "image_cnn", version, plan, tell=lambda _: None)
 
