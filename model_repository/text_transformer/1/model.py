@@ -57,6 +57,8 @@ class TritonPythonModel:
                 windows = [self.classifier.windows(text) for text in texts]
             except TextError as error:
                 responses[place] = _failure(str(error), pb.TritonError.INVALID_ARG)
+            except Exception as error:  # noqa: BLE001  # The tokenisers' errors share no class; one request's is its own.
+                responses[place] = _failure(f"The tokeniser failed: {error}", pb.TritonError.INVALID_ARG)
             else:
                 rows[place] = windows
         try:

@@ -1,7 +1,11 @@
 """Models of text inside a real Triton: batches of many callers, long texts, and requests at fault."""
 
 import asyncio
+import json
+import shutil
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +15,15 @@ from tritonclient.grpc import InferInput
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
+from bentos.cards import Route, TrafficTable
+from bentos.contract import Modality
 from scripts.demo.texts import sample_text
-from scripts.models.publish import read_golden
+from scripts.models.publish import read_golden, write_traffic
 from scripts.models.text.packing import TOKENIZER_FILE, score_texts
+from scripts.stack.ports import free_ports
 from scripts.stack.settings import CHECKOUT
 from scripts.stack.triton import Triton
+from tests.fixtures.triton import running_triton
 
 pytestmark = pytest.mark.integration
 
@@ -85,3 +93,39 @@ async def test_a_request_at_fault_fails_alone(triton_server: Triton) -> None:
     for answer, told in zip(answers[len(TEXTS) :], ("not UTF-8", "no text", "at most 256"), strict=True):
         assert isinstance(answer, InferenceServerException)
         assert told in (answer.message() or "")
+
+
+def test_a_text_at_which_the_tokeniser_fails_fails_alone(triton_settings: Triton, tmp_path: Path) -> None:
+    repository = tmp_path / "models"
+    shutil.copytree(CHECKOUT / "model_repository" / MODEL, repository / MODEL)
+    write_traffic(repository, TrafficTable(defaults={Modality.TEXT: MODEL}, models={MODEL: Route(stable=1)}))
+    file = repository / MODEL / "1" / TOKENIZER_FILE
+    # Without a token for what is unknown the tokeniser raises where it meets something unknown.
+    tokenizer = json.loads(file.read_text(encoding="utf-8").replace("[UNK]", "[GONE]"))
+    tokenizer["model"]["unk_token"] = "[UNK]"
+    file.write_text(json.dumps(tokenizer), encoding="utf-8")
+    http, grpc, metrics = free_ports(3)
+    settings = replace(
+        triton_settings,
+        repository=repository,
+        folder=tmp_path / "triton",
+        http_port=http,
+        grpc_port=grpc,
+        metrics_port=metrics,
+    )
+    (tmp_path / "triton").mkdir()
+    text = TEXTS[1]
+
+    async def ask_all(address: str) -> list[Any]:
+        async with InferenceServerClient(address) as client:
+            calls = [ask(client, [one.encode()]) for one in (text, TEXTS[4]) * 16]
+            return await asyncio.gather(*calls, return_exceptions=True)
+
+    with running_triton(settings) as triton:
+        answers = asyncio.run(ask_all(triton.address))
+    for answer in answers[::2]:
+        assert isinstance(answer, dict), answer
+        np.testing.assert_allclose(answer["p_fake"], expected(text)["p_fake"], atol=1e-5)
+    for answer in answers[1::2]:
+        assert isinstance(answer, InferenceServerException)
+        assert "tokeniser" in (answer.message() or "")
