@@ -6,6 +6,7 @@ ends what is gone, and leaves the processes of the versions that stay alone.
 """
 
 import asyncio
+import zipfile
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from typing import Final
@@ -82,7 +83,8 @@ def list_unit(
                 if model in before:
                     before[model] = tuple(n for n in before[model] if n in needs or (model, n) in there)
         for card in unit:
-            kept = before[card.model] if card.model in in_use else ()
+            needs = in_use.get(card.model, ())
+            kept = {*before[card.model], *needs} if needs else set[int]()
             repository.list_versions(card.model, tuple({*kept, card.version}))
     return before
 
@@ -236,8 +238,8 @@ async def _check_answers(repository: Repository, client: TritonClient, card: Car
     name = f"{card.model}:{card.version}"
     try:
         inputs, wanted = await asyncio.to_thread(read_golden, repository.root, card.model, card.version)
-    except OSError as error:
-        raise RefusedError(f"The golden answers of {name} cannot be read: {error.strerror}. Import it anew.") from error
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise RefusedError(f"The golden answers of {name} cannot be read: {error}. Import it anew.") from error
     try:
         deadline = Deadline.after(_ASK_DEADLINE_S)
         signature = await client.signature(card.model, card.version, deadline)

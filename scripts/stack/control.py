@@ -156,7 +156,8 @@ async def load_served(
     """Load models side by side and ask every version; yield each model's name when all its versions have answered.
 
     A file may list a version that nobody serves, because a command was killed while it tried it. As Triton loads all
-    that is listed or nothing, it is told the served ones where that fails.
+    that is listed or nothing, it is told the served ones where that fails, and where the file lacks one of them,
+    because the traffic table was put back by hand.
 
     Raises:
         ModelError: One of them could not be loaded or did not answer.
@@ -164,7 +165,7 @@ async def load_served(
 
     async def one(model: str) -> str:
         try:
-            await control.load(model, deadline_s=deadline_s)
+            await _load_listed(control, model, served[model], deadline_s=deadline_s)
         except ModelError as error:
             try:
                 config = await asyncio.to_thread((repository / model / "config.pbtxt").read_bytes)
@@ -183,6 +184,15 @@ async def load_served(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _load_listed(control: TritonControl, model: str, numbers: Sequence[int], *, deadline_s: float) -> None:
+    """Load what a model's file lists. Raises `ModelError` also where these versions are not among that."""
+    await control.load(model, deadline_s=deadline_s)
+    loaded = await control.loaded(deadline_s=deadline_s)
+    for number in numbers:
+        if Version(model, number) not in loaded:
+            raise ModelError(f"{model}: version {number} is served, and config.pbtxt does not list it.")
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from scripts.stack.control import ModelError, TritonControl, TritonUnreachableError, Version
+from scripts.stack.control import ModelError, TritonControl, TritonUnreachableError, Version, load_served
 from scripts.stack.healing import Watch, stubs, watch_models
 from scripts.stack.load_models import LoadSettings, check, load
 from scripts.stack.ports import free_ports
@@ -165,6 +165,19 @@ def test_a_listed_version_that_is_broken_and_that_nobody_serves_keeps_nothing_fr
 
     with running_triton(own) as triton:
         assert asyncio.run(loaded(triton)) == {1}
+
+
+async def test_a_served_version_that_the_file_does_not_list_is_loaded_all_the_same(own_triton: Triton) -> None:
+    models = own_triton.repository
+    shutil.copytree(models / "video_lstm" / "1", models / "video_lstm" / "2")
+    table = models / "serving.json"
+    table.write_text('{"defaults": {}, "models": {"video_lstm": {"stable": 2}}}')
+    card = models / "video_lstm" / "2" / "card.json"
+    card.write_text(card.read_text().replace('"version": 1', '"version": 2', 1))
+    async with own_triton.control() as control:
+        answering = [model async for model in load_served(control, models, served(models), deadline_s=30)]
+        assert set(answering) == {"video_lstm", "video_encoder"}
+        assert Version("video_lstm", 2) in await control.loaded(deadline_s=10)
 
 
 async def test_the_watch_loads_a_version_that_triton_lacks(own_triton: Triton) -> None:
