@@ -8,6 +8,8 @@ import hashlib
 import os
 import secrets
 import shutil
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -120,10 +122,22 @@ def write_golden(
 
 
 def read_golden(repository: Path, model: str, version: int) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
-    """Golden inputs of `model` and the answers of `version`, by name."""
+    """Golden inputs of `model` and the answers of `version`, by name.
+
+    Raises:
+        OSError: A file is missing or cannot be read.
+        ValueError: A file is broken.
+    """
     folder = repository / model / GOLDEN_FOLDER
-    with np.load(folder / GOLDEN_INPUTS) as inputs, np.load(folder / f"{version}.npz") as outputs:
-        return dict(inputs), dict(outputs)
+    return _read_arrays(folder / GOLDEN_INPUTS), _read_arrays(folder / f"{version}.npz")
+
+
+def _read_arrays(file: Path) -> dict[str, NDArray]:
+    try:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise ValueError(f"{file} is broken: {error}") from error
 
 
 def _write_arrays(path: Path, arrays: Mapping[str, NDArray]) -> None:

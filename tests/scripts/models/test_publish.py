@@ -109,3 +109,21 @@ def test_traffic_and_golden_answers_are_read_back_as_written(tmp_path: Path) -> 
     np.testing.assert_array_equal(inputs["crop"], crops)
     np.testing.assert_array_equal(outputs["p_fake"], scores)
     assert names(tmp_path / "some_model/golden") == ["3.npz", "inputs.npz"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda _: b"", id="empty"),
+        pytest.param(lambda data: data[: len(data) // 2], id="cut-off"),
+        pytest.param(lambda data: data[:60] + bytes(20) + data[80:], id="overwritten"),
+        pytest.param(lambda _: b"no archive", id="something-else"),
+    ],
+)
+def test_broken_golden_answers_are_told_as_such(tmp_path, damage):
+    values = {"p_fake": np.linspace(0, 1, 50, dtype=np.float32)}
+    write_golden(tmp_path, "some_model", 1, inputs=values, outputs=values)
+    file = tmp_path / "some_model" / "golden" / "1.npz"
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(ValueError, match=r"broken|pickle|overlap"):
+        read_golden(tmp_path, "some_model", 1)
