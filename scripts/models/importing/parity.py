@@ -38,6 +38,24 @@ def check(
     """
     session = open_graph(weights) if isinstance(weights, bytes) else weights
     answers = run_graph(session, inputs, batch=_BATCH)["p_fake"].reshape(-1)
+    largest = hold(answers, expected)
+    few = {name: values[:_FEW] for name, values in inputs.items()}
+    again = [run_graph(session, few, batch=size)["p_fake"].reshape(-1) for size in _OTHER_BATCHES]
+    spread = max(float(np.abs(answer - answers[:_FEW]).max()) for answer in again)
+    if not spread <= BATCH_ERROR:
+        raise RefusedError(
+            f"The converted model's scores depend on what else is in a batch, by up to {spread:.1e}. Such a model "
+            "cannot be served, because calls of different callers share batches."
+        )
+    return Parity(framework=framework, n=len(expected), largest=largest)
+
+
+def hold(answers: NDArray, expected: NDArray) -> float:
+    """Return the largest |Δ p_fake| between a graph's answers and its original's, [n] each.
+
+    Raises:
+        RefusedError: It is more than `LARGEST`, or the two differ by more than `LARGEST_ODDS` in log-odds.
+    """
     largest = float(np.abs(answers - expected.reshape(-1)).max())
     if not largest <= LARGEST:
         raise RefusedError(
@@ -52,15 +70,7 @@ def check(
             f"(and only {largest:.1e} in p_fake, where it is certain of what it says; over {len(expected)} real "
             "inputs). It is not the same model, so it was not staged; report this with the name of the model."
         )
-    few = {name: values[:_FEW] for name, values in inputs.items()}
-    again = [run_graph(session, few, batch=size)["p_fake"].reshape(-1) for size in _OTHER_BATCHES]
-    spread = max(float(np.abs(answer - answers[:_FEW]).max()) for answer in again)
-    if not spread <= BATCH_ERROR:
-        raise RefusedError(
-            f"The converted model's scores depend on what else is in a batch, by up to {spread:.1e}. Such a model "
-            "cannot be served, because calls of different callers share batches."
-        )
-    return Parity(framework=framework, n=len(expected), largest=largest)
+    return largest
 
 
 def _log_odds(scores: NDArray) -> NDArray[np.float64]:

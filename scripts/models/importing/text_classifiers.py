@@ -17,11 +17,11 @@ from bentos.cards import Parity, TextInput
 from bentos.contract import Modality
 from scripts.models.errors import RefusedError
 from scripts.models.graph import Logits, give_p_fake
+from scripts.models.importing import parity
 from scripts.models.importing.brought import Brought, draft_card
 from scripts.models.importing.checkpoint import FRAMEWORK, licence_of, load_classifier
 from scripts.models.importing.converting import convert_tokens
 from scripts.models.importing.labels import Reading, read_labels
-from scripts.models.importing.parity import BATCH_ERROR, LARGEST
 from scripts.models.importing.sources import Source
 from scripts.models.importing.texts import carried_texts, texts_of
 from scripts.models.importing.wishes import Wishes
@@ -78,7 +78,7 @@ def bring(source: Source, wishes: Wishes, repository: Repository) -> list[Brough
     graph = give_p_fake(graph, Logits(activation=reading.activation, fake=reading.fake), source="logits")
     weights = graph.SerializeToString()
     wishes.tell(f"asking the original and the converted model about {len(texts)} texts")
-    parity = _check(weights, tokenizer, _ask(classifier, original, reading, texts, tokens), texts)
+    checked = _check(weights, tokenizer, _ask(classifier, original, reading, texts, tokens), texts)
     golden = _golden_texts(repository, wishes.name, texts)
     candidate = Candidate(
         card=draft_card(
@@ -87,7 +87,7 @@ def bring(source: Source, wishes: Wishes, repository: Repository) -> list[Brough
             modality=Modality.TEXT,
             specification=TextInput(characters=_CHARACTERS_PER_TOKEN * tokens, tokens=tokens),
             labels=reading.names,
-            parity=parity,
+            parity=checked,
             licence=licence_of(source.path),
         ),
         weights=weights,
@@ -214,16 +214,10 @@ def _check(weights: bytes, tokenizer: str, expected: NDArray[np.float64], texts:
     served = TextClassifier(open_graph(weights), tokenizer)
     windows = [served.windows(text)[:1] for text in texts]
     alone = np.asarray([served.judge([each])[0].p_fake for each in windows])
-    largest = float(np.abs(alone - expected).max())
-    if not largest <= LARGEST:
-        raise RefusedError(
-            f"The converted model differs from the original by {largest:.1e} in p_fake, allowed are {LARGEST:.0e} "
-            f"(over {len(texts)} texts). It is not the same model, so it was not staged; report this with the name of "
-            "the model."
-        )
+    largest = parity.hold(alone, expected)
     together = np.asarray([score.p_fake for score in served.judge(windows)])
     spread = float(np.abs(together - alone).max())
-    if not spread <= BATCH_ERROR:
+    if not spread <= parity.BATCH_ERROR:
         raise RefusedError(
             f"The converted model's scores depend on what else is in a batch, by up to {spread:.1e}. Such a model "
             "cannot be served, because calls of different callers share batches."
