@@ -83,12 +83,14 @@ def _side(size: int | None, wishes: Wishes) -> int:
 
 
 def _scale(model: keras.Model, wishes: Wishes) -> tuple[Scale, str]:
+    first = type(next(_first_operations(model), None)).__name__
     if wishes.scale is not None:
         scale = find_scale(wishes.scale)
-        return scale, f"Before the network: {scale.meaning} (as asked)."
-    first = next(_first_operations(model), None)
-    if first is not None and type(first).__name__ in _SCALING:
-        return SCALES["raw"], f"Pixels go in as they are, because the network begins with {type(first).__name__}."
+        twice = first in _SCALING and scale.name != "raw"
+        warning = f" The network scales them once more, by {first}: leave --scale out unless it was trained so."
+        return scale, f"Before the network: {scale.meaning} (as asked).{warning if twice else ''}"
+    if first in _SCALING:
+        return SCALES["raw"], f"Pixels go in as they are, because the network begins with {first}."
     raise RefusedError(
         "Nothing in the network says what was done to its pixels before it. Add --scale with what the training code "
         f"did: {choices()}.{_hint(model)}"

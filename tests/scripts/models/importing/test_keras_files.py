@@ -118,6 +118,15 @@ def test_what_was_done_to_pixels_is_done_in_the_graph(repository, tmp_path, crop
     np.testing.assert_allclose(p_fake(repository, crops), expected, atol=1e-4)
 
 
+@pytest.mark.parametrize(("scaled", "warned"), [(True, True), (False, False)], ids=["in-it-too", "only-before"])
+def test_pixels_that_are_scaled_twice_are_told(repository, tmp_path, scaled, warned):
+    network = classifier(layers.Dense(1, activation="sigmoid"), scaled=scaled)
+
+    imported = bring(repository, saved(network, tmp_path), fake_labels=("1",), scale="1/255")
+
+    assert any("once more, by Rescaling" in note for note in imported.notes) is warned
+
+
 def test_augmentation_is_left_out_and_a_network_inside_another_one_scales_its_pixels_too(repository, tmp_path, crops):
     augment = keras.Sequential([layers.RandomFlip(), layers.RandomRotation(0.1)])
     pixels = keras.Input((SIDE, SIDE, 3))
