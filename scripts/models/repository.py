@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+from google.protobuf.text_format import ParseError
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from bentos.cards import TRAFFIC_FILE, Card, Route, TrafficTable, read_traffic
 from scripts.models import history, triton_config
@@ -150,8 +152,7 @@ class Repository:
 
     def listed(self, model: str) -> tuple[int, ...]:
         """The versions that `config.pbtxt` tells Triton to load."""
-        policy = triton_config.parse(self._config(model)).version_policy
-        return tuple(sorted(policy.specific.versions))
+        return tuple(sorted(self._parsed(model, self._config(model)).version_policy.specific.versions))
 
     def list_versions(self, model: str, versions: tuple[int, ...]) -> None:
         """Have `config.pbtxt` tell Triton to load exactly these versions; nothing else in the file changes."""
@@ -163,9 +164,16 @@ class Repository:
                 f"{self.root / model / CONFIG_FILE} has no line of its own that begins with version_policy; write "
                 "`version_policy { specific { versions: [1] } }` as one."
             )
-        triton_config.parse(changed)
+        self._parsed(model, changed)
         if changed != text:
             write_file(self.root / model / CONFIG_FILE, changed)
+
+    def _parsed(self, model: str, text: bytes) -> ModelConfig:
+        try:
+            return triton_config.parse(text)
+        except (ParseError, UnicodeDecodeError) as error:
+            message = f"{self.root / model / CONFIG_FILE} is no configuration: {error}. Mend it first."
+            raise ModelsError(message) from error
 
     def _config(self, model: str) -> bytes:
         try:

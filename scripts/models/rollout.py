@@ -121,10 +121,13 @@ async def point_back(repository: Repository, platform: Platform, wish: Wish) -> 
                 f"Another command has changed the traffic of {wish.model} meanwhile, and nothing was changed here. "
                 f"See bonafide models show {wish.model}, and run the command again if it is still wanted."
             )
+        if after.stable != route.stable:
+            # Somebody may have removed its files by hand.
+            repository.card(wish.model, after.stable)
         return after
 
     before = repository.route(wish.model)
-    after = wish.route(before)
+    after = among_loaded(before)
     if not wish.dry_run:
         before, after = _write(repository, replace(wish, route=among_loaded))
         settled = await settle(repository, platform, drain_s=wish.drain_s, locked=False)
@@ -164,6 +167,8 @@ async def settle(repository: Repository, platform: Platform, *, drain_s: float, 
     except BusyError:
         note = "Another command is loading; what nobody needs is unloaded with a later one."
         cleared = Settled(clear=False, notes=(note,))
+    except ModelsError as error:
+        cleared = Settled(clear=False, notes=(f"What nobody needs stays as it is. {error}",))
     return msgspec.structs.replace(cleared, follow_s=follow_s, notes=(*notes, *cleared.notes))
 
 

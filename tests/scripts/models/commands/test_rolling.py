@@ -10,6 +10,7 @@ from bentos.cards import Canary, Route
 from scripts.chaos.variants import stage_shifted
 from scripts.cli import app
 from scripts.models.commands import rolling
+from scripts.models.errors import ModelsError
 from scripts.models.repository import Repository
 from scripts.stack.settings import CHECKOUT
 
@@ -55,6 +56,27 @@ def test_of_two_rollbacks_at_once_the_second_goes_no_further(repository, monkeyp
     ended = CliRunner().invoke(app, ["models", "rollback", "image_cnn", "--json"])
     assert (ended.exit_code, json.loads(ended.stdout)["error"]["code"]) == (1, "refused")
     assert repository.route("image_cnn") == meanwhile
+
+
+def test_a_rollback_to_a_version_whose_files_are_gone_is_refused(repository):
+    before = Route(stable=STABLE, previous=FORMER)
+    repository.write_route("image_cnn", before)
+    shutil.rmtree(repository.folder("image_cnn", FORMER))
+    ended = CliRunner().invoke(app, ["models", "rollback", "image_cnn", "--json"])
+    assert (ended.exit_code, json.loads(ended.stdout)["error"]["code"]) == (1, "unknown_version")
+    assert repository.route("image_cnn") == before
+
+
+def test_a_configuration_that_is_none_is_told_and_stops_no_rollback(repository):
+    repository.write_route("image_cnn", Route(stable=STABLE, previous=FORMER))
+    (repository.root / "image_cnn" / "config.pbtxt").write_text("garbage {")
+    with pytest.raises(ModelsError, match=r"config\.pbtxt is no configuration"):
+        repository.listed("image_cnn")
+    ended = CliRunner().invoke(app, ["models", "rollback", "image_cnn", "--json"])
+    assert ended.exit_code == 0, ended.output
+    settled = json.loads(ended.stdout)["settled"]
+    assert (settled["clear"], "image_cnn" in settled["notes"][-1]) == (False, True)
+    assert repository.route("image_cnn") == Route(stable=FORMER, previous=STABLE)
 
 
 def test_a_rollback_needs_nothing_that_runs(repository):
