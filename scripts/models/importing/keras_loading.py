@@ -188,7 +188,7 @@ def _reading(path: Path) -> Generator[None]:
 def _parse(path: Path, text: bytes | str) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RefusedError(f"{path.name} describes no network: {error}. Fetch it again.") from error
 
 

@@ -83,7 +83,7 @@ def class_names(beside: Path, count: int) -> tuple[str, ...] | None:
         return None
     try:
         names = _by_number(json.loads(file.read_bytes()))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RefusedError(f"{file} cannot be read as names of labels: {error}. Mend it or take it away.") from error
     wanted = max(count, _PAIR)
     if sorted(names) != list(range(wanted)):

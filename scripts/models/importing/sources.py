@@ -98,7 +98,7 @@ def read_json(file: Path) -> dict[str, Any]:
             f"{file.parent.name} has no {file.name}; a folder in the format of transformers is needed, as "
             "`save_pretrained` of the model and of its processor writes it."
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RefusedError(f"{file.name} of {file.parent.name} cannot be read: {error}. Fetch it again.") from error
     if not isinstance(content, dict):
         raise RefusedError(f"{file.name} of {file.parent.name} is not a JSON object. Fetch it again.")

@@ -62,7 +62,9 @@ def test_what_is_not_there_is_said(here, name):
         resolve([name], WISHES)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", "\xff"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", "\xff", "[" * 100_000], ids=["empty", "list", "open", "binary", "bottomless"]
+)
 def test_a_broken_configuration_is_said(here, text):
     (here / "vit" / "config.json").write_text(text, encoding="latin-1")
 
