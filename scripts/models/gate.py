@@ -18,7 +18,8 @@ MOST_AUC_LOST: Final = 0.005
 class Agreement(msgspec.Struct, frozen=True, kw_only=True):
     """How two versions judge the same `n` labelled media.
 
-    `agreement` is the share of equal verdicts at the original's thresholds, `largest` the largest |Δ p_fake|.
+    `agreement` is the share of equal verdicts at the original's thresholds, `largest` the largest |Δ p_fake|, `kinds`
+    how many of the three verdicts the original gives: where that is one, equal verdicts say little.
     """
 
     n: int
@@ -26,6 +27,7 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
     largest: float
     auc_before: float
     auc_after: float
+    kinds: int
 
     @property
     def auc_lost(self) -> float:
@@ -38,10 +40,13 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
         return self.agreement >= LEAST_AGREEMENT and self.auc_lost <= MOST_AUC_LOST
 
     def __str__(self) -> str:
+        alike = (
+            "" if self.kinds > 1 else "; the original gives all of them one verdict: calibrate it for a stricter proof"
+        )
         return (
             f"{self.agreement:.2%} equal verdicts over {self.n} media (at least {LEAST_AGREEMENT:.0%}), AUC "
             f"{self.auc_before:.4f} → {self.auc_after:.4f} (at most {MOST_AUC_LOST} less), p_fake off by at most "
-            f"{self.largest:.3f}"
+            f"{self.largest:.3f}{alike}"
         )
 
 
@@ -54,11 +59,12 @@ def agree(
         ValueError: The lengths differ, or one of the classes is empty.
     """
     one, other = np.asarray(before, np.float64), np.asarray(after, np.float64)
-    same = [decide(p, thresholds) is decide(q, thresholds) for p, q in zip(one, other, strict=True)]
+    verdicts = [(decide(p, thresholds), decide(q, thresholds)) for p, q in zip(one, other, strict=True)]
     return Agreement(
-        n=len(same),
-        agreement=float(np.mean(same)),
+        n=len(verdicts),
+        agreement=float(np.mean([first is second for first, second in verdicts])),
         largest=float(np.abs(one - other).max()),
         auc_before=roc_auc(one, fake),
         auc_after=roc_auc(other, fake),
+        kinds=len({first for first, _ in verdicts}),
     )

@@ -45,6 +45,8 @@ def test_equal_verdicts_are_not_enough_where_the_order_is_lost():
     assert (found.agreement, found.auc_before, found.auc_after) == (1.0, 1.0, 0.5)
     assert not found.holds
     assert "AUC 1.0000 → 0.5000" in str(found)
+    assert "one verdict" in str(found)
+    assert "one verdict" not in str(agree(BEFORE, BEFORE, FAKE, THRESHOLDS))
 
 
 def test_other_lengths_are_no_comparison():
