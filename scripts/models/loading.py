@@ -22,7 +22,7 @@ from scripts.models.errors import ModelsError, RefusedError
 from scripts.models.publish import MODEL_FILE, digest_of, read_golden
 from scripts.models.repository import Repository
 from scripts.models.serving import Platform, require_triton
-from scripts.models.validation_answers import TOLERANCE
+from scripts.models.tolerance import TOLERANCE
 from scripts.stack.control import ModelError, TritonControl, TritonUnreachableError, Version
 from scripts.stack.repository import RepositoryError, served
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bentos.cards import Card, Precision
+from bentos.cards import Card
 from bentos.catalogue import check_signature
 from bentos.deadline import Deadline
 from bentos.errors import BrokenModelError
@@ -18,15 +18,10 @@ from scripts.models.errors import ModelsError, RefusedError
 from scripts.models.publish import read_golden
 from scripts.models.repository import Repository
 from scripts.models.stand import Stand
+from scripts.models.tolerance import TOLERANCE
 from scripts.models.validation_files import is_encoder
 from scripts.models.validation_report import Book, Latency
 from scripts.stack.control import ModelError, TritonUnreachableError
-
-TOLERANCE: Final[Mapping[Precision, float]] = {"fp32": 1e-3, "fp16": 5e-3, "int8": 5e-2}
-"""Largest |Δ| of a value between two answers of a version to one input, by precision.
-
-Coarse numbers round differently with the neighbours in a batch and with the processor that multiplies them.
-"""
 
 _CALL_DEADLINE_S: Final = 120.0
 _UNLOAD_DEADLINE_S: Final = 30.0

@@ -36,7 +36,7 @@ from scripts.models.session import run_graph
 from scripts.models.staging import ASSIGNED, Candidate, stage
 from scripts.models.stand import Numbered
 from scripts.models.text.packing import TOKENIZER_FILE, read_input, score_texts
-from scripts.models.validation_answers import TOLERANCE
+from scripts.models.tolerance import TOLERANCE
 from scripts.stack.settings import StackSettings
 
 FEWEST: Final = 20
