@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import json
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,9 @@ from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 
 KEY_NAME: Final = "bonafide-control"
 """Name of the header, after Triton's prefix, in which the control key travels."""
+
+_REST_S: Final = 0.05
+_LEAST_S: Final = 0.1
 
 _BUSY: Final = ("exceeds maximum queue size", "request timeout expired")
 
@@ -69,8 +73,8 @@ class TritonControl:
 
     async def load(self, model: str, *, deadline_s: float) -> None:
         """Load a model as its config.pbtxt says, or what has changed of it. Raises `ModelError` with Triton's words."""
-        with _told(model):
-            await self._client.load_model(model, headers=self._headers, client_timeout=deadline_s)
+        async with self._at_rest(model, deadline_s) as left_s:
+            await self._client.load_model(model, headers=self._headers, client_timeout=left_s())
         self._inputs = {version: inputs for version, inputs in self._inputs.items() if version.model != model}
 
     async def reload(self, model: str, *, deadline_s: float) -> None:
@@ -79,12 +83,12 @@ class TritonControl:
         Triton takes a load of unchanged files for done already, and one with a new configuration for a change; so
         the configuration that it has is handed back with a number in it that was not there before.
         """
-        with _told(model):
-            answer: Any = await self._client.get_model_config(model, client_timeout=deadline_s, as_json=True)
+        async with self._at_rest(model, deadline_s) as left_s:
+            answer: Any = await self._client.get_model_config(model, client_timeout=left_s(), as_json=True)
             config = answer["config"]
             config.setdefault("parameters", {})["reloaded"] = {"string_value": secrets.token_hex(4)}
             await self._client.load_model(
-                model, headers=self._headers, config=json.dumps(config), client_timeout=deadline_s
+                model, headers=self._headers, config=json.dumps(config), client_timeout=left_s()
             )
 
     async def load_exactly(self, model: str, config: bytes, numbers: Sequence[int], *, deadline_s: float) -> None:
@@ -96,13 +100,13 @@ class TritonControl:
         parsed.version_policy.Clear()
         parsed.version_policy.specific.versions.extend(numbers)
         told = json_format.MessageToJson(parsed, preserving_proto_field_name=True)
-        with _told(model):
-            await self._client.load_model(model, headers=self._headers, config=told, client_timeout=deadline_s)
+        async with self._at_rest(model, deadline_s) as left_s:
+            await self._client.load_model(model, headers=self._headers, config=told, client_timeout=left_s())
 
     async def unload(self, model: str, *, deadline_s: float) -> None:
         """Unload a model. Raises `ModelError` with Triton's words."""
-        with _told(model):
-            await self._client.unload_model(model, headers=self._headers, client_timeout=deadline_s)
+        async with self._at_rest(model, deadline_s) as left_s:
+            await self._client.unload_model(model, headers=self._headers, client_timeout=left_s())
 
     async def loaded(self, *, deadline_s: float) -> frozenset[Version]:
         """Return every version that is loaded and answers.
@@ -117,6 +121,36 @@ class TritonControl:
             )
         ready = (model for model in answer.models if model.state == "READY")
         return frozenset(Version(model.name, int(model.version)) for model in ready)
+
+    @contextlib.asynccontextmanager
+    async def _at_rest(self, model: str, deadline_s: float) -> AsyncGenerator[Callable[[], float]]:
+        """Change a model once none of its versions is on its way in or out; gives the seconds that are left.
+
+        A load that fails while another version is still being unloaded has brought Triton down (signal 11, in 24.10).
+
+        Raises:
+            ModelBusyError: A version is on its way all the time.
+            ModelError: What the block does fails, with Triton's words.
+            TritonUnreachableError: Nothing answers at that address.
+        """
+        until = time.monotonic() + deadline_s
+
+        def left_s() -> float:
+            return max(until - time.monotonic(), _LEAST_S)
+
+        with _told(model):
+            while moving := await self._moving(model, left_s()):
+                if time.monotonic() > until:
+                    raise ModelBusyError(f"{model}: version {moving} is still being loaded or unloaded.")
+                await asyncio.sleep(_REST_S)
+            yield left_s
+
+    async def _moving(self, model: str, deadline_s: float) -> str:
+        """Return the versions of a model that are on their way in or out."""
+        answer: Any = await self._client.get_model_repository_index(headers=self._headers, client_timeout=deadline_s)
+        return ", ".join(
+            each.version for each in answer.models if each.name == model and each.state in {"LOADING", "UNLOADING"}
+        )
 
     async def ask(self, version: Version, *, deadline_s: float) -> None:
         """Send one row of zeros through a version and wait for its answer.
