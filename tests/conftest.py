@@ -1,5 +1,11 @@
 """Fixtures by subject; each module of `tests.fixtures` starts one kind of real part."""
 
+import signal
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Who is started in the background ignores Ctrl-C, and so would every process that the tests start and interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 pytest_plugins = [
     "tests.fixtures.bucket",
     "tests.fixtures.leftovers",

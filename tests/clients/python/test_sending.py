@@ -62,10 +62,10 @@ async def test_a_small_file_goes_in_one_piece_and_what_is_no_medium_is_refused(e
     picture.write_bytes(JPEG)
     upload = await either(client.uploads.send, picture, filename="other.jpg", keep=True)
     assert (upload.filename, upload.keep, upload.parts) == ("other.jpg", True, None)
-    text = tmp_path / "two.txt"
-    text.write_bytes(b"plain text" * 100)
+    other = tmp_path / "two.bin"
+    other.write_bytes(b"no medium at all" * 100)
     with pytest.raises(UnsupportedMediaError):
-        await either(client.uploads.send, text)
+        await either(client.uploads.send, other)
     (begun,) = await either.all(client.uploads.list(status="open"))
     await either(client.uploads.delete, begun.id)
     with pytest.raises(ApiError) as gone:

@@ -323,7 +323,7 @@ async def test_large_media_go_by_reference_and_their_file_is_removed(
 
 async def test_models_are_asked_from_the_bentos(client: Client) -> None:
     answer = (await client.get("/v1/models")).json()
-    assert [model["name"] for model in answer["models"]] == ["image_fake", "video_fake", "audio_fake"]
+    assert [model["name"] for model in answer["models"]] == ["image_fake", "video_fake", "audio_fake", "text_fake"]
     assert answer["unavailable"] == []
 
 

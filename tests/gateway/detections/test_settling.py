@@ -66,10 +66,10 @@ async def test_a_bento_that_is_away_is_503_with_retry_after_and_refunded(
         assert int(answer.headers["retry-after"]) >= 1
         ready = await client.http.get("/health/ready")
         assert ready.status_code == 200
-        assert ready.json()["modalities"] == {"image": False, "video": False, "audio": False}
+        assert ready.json()["modalities"] == {"image": False, "video": False, "audio": False, "text": False}
         assert (await client.get("/v1/models")).json() == {
             "models": [],
-            "unavailable": ["image", "video", "audio"],
+            "unavailable": ["image", "video", "audio", "text"],
         }
     assert await rows(database) == [("failed", True, "inference_unavailable")]
     assert await charged(database) == 0

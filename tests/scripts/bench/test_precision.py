@@ -53,7 +53,8 @@ def test_the_torch_way_counts_rows_and_the_time_that_they_took(tmp_path):
 
     assert len(found.latencies_s) % 4 == 0
     assert found.seconds == pytest.approx(sum(found.latencies_s) / 4)
-    assert found.seconds >= 0.3
+    # The loop ends by the clock; what its own steps cost is not counted.
+    assert 0.2 < found.seconds < 3
     assert found.cpu_s["torch"] > 0
 
 

@@ -203,7 +203,7 @@ async def test_the_watch_loads_a_version_that_triton_lacks(own_triton: Triton) -
     )
     watching = asyncio.create_task(watch_models(watch))
     try:
-        async with own_triton.control() as control, asyncio.timeout(30):
+        async with own_triton.control() as control, asyncio.timeout(90):
             while second not in await control.loaded(deadline_s=5):  # noqa: ASYNC110  # Triton sets no event.
                 await asyncio.sleep(0.1)
             await control.ask(second, deadline_s=5)
