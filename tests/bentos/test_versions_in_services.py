@@ -203,7 +203,11 @@ async def test_callers_stay_on_their_side_and_shares_only_grow_while_calls_go_on
     assert all(answer.p_fake == pytest.approx(scores[answer.version], abs=1e-4) for answer in answers)
     counted = {(each.version, each.part): each for each in (await caller.figures()).versions}
     assert counted[2, "canary"].answered > 0
-    assert all(each.errors == each.in_flight == 0 for each in counted.values())
+    assert all(each.errors == 0 for each in counted.values())
+    # The last calls may just have been given up, which the Bento notices a moment later.
+    async with asyncio.timeout(10):
+        while any(each.in_flight for each in (await caller.figures()).versions):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
 
 
 async def test_a_shadow_is_counted_and_changes_no_answer(caller: Caller):
