@@ -1,19 +1,20 @@
 """A roll-out that goes step by step by itself, and back by itself when the new version passes a bound.
 
 At each step a share of the callers is answered by the canary for a while; then its counts are held against the stable
-version's. Errors are looked at all the time, for they hurt callers; the spread of scores and the times only at the end
-of a step, for whoever looks often enough at chance finds something.
+version's, those of each Bento that it serves apart. Errors are looked at all the time, for they hurt callers; the
+spread of scores and the times only at the end of a step, for whoever looks often enough at chance finds something.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import msgspec
 
 from bentos.cards import Canary, Route
+from bentos.contract import Modality
 from scripts.models import history
 from scripts.models.errors import RefusedError
 from scripts.models.following import ask_bentos
@@ -21,6 +22,7 @@ from scripts.models.judging import Bounds, Counts, Ledger, Measured, breach, cou
 from scripts.models.repository import Repository
 from scripts.models.rollout import DRAIN_DEADLINE_S, Change, Wish, point, point_back
 from scripts.models.serving import Platform
+from scripts.models.steps import Step, busiest
 from scripts.models.traffic import LAST_STEP_PERCENT, promoted, rolled_back, with_canary
 
 _POLL_S: Final = 1.0
@@ -32,7 +34,8 @@ End = Literal["promoted", "rolled_back", "starved", "overtaken"]
 class Plan:
     """The shares in percent, one after the other; how long each is held, in seconds, and how many calls it needs.
 
-    A step with too few calls is held on for at most `patience_s` in all.
+    It needs that many at one of the Bentos that the version serves. A step with too few is held on for at most
+    `patience_s` in all.
     """
 
     steps: tuple[float, ...] = (1.0, 5.0, 25.0, 100.0)
@@ -40,19 +43,6 @@ class Plan:
     min_calls: int = 100
     patience_s: float = 86_400.0
     bounds: Bounds = field(default_factory=Bounds)
-
-
-class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """What a step showed: calls and errors of the canary, and how it compares; None where too few calls say nothing."""
-
-    percent: float
-    seconds: float
-    calls: int
-    errors: int
-    p95_ms: float | None
-    stable_p95_ms: float | None
-    psi: float | None
-    ks: float | None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +62,7 @@ class _Verdict:
     """How a step ended."""
 
     end: Literal["kept", "broken", "starved", "overtaken"]
-    measured: Measured
+    measured: Mapping[Modality, Measured]
     seconds: float
     why: str = ""
 
@@ -118,8 +108,8 @@ class AutoRollout:
         for percent in self._plan.steps:
             change = await self._stand_at(percent)
             verdict = await self._hold(percent)
-            steps.append(_step(percent, verdict))
-            self._tell(_in_words(steps[-1]))
+            steps.append(Step.of(percent, verdict.seconds, verdict.measured))
+            self._tell(steps[-1].in_words())
             if verdict.end == "broken":
                 change = await self.go_back(verdict.why)
                 return Outcome(end="rolled_back", why=verdict.why, steps=tuple(steps), change=change)
@@ -159,21 +149,21 @@ class AutoRollout:
         plan = self._plan
         began = time.monotonic()
         await self._count(self._repository.route(self._model))
-        self._ledger.canary = Counts()
+        self._ledger.canary.clear()
         while True:
             await asyncio.sleep(min(_POLL_S, plan.hold_s))
             passed = time.monotonic() - began
             route = self._repository.route(self._model)
             stable = await self._count(route)
-            canary = self._ledger.canary
-            measured = measure(canary, stable, min_calls=plan.min_calls)
+            measured = {
+                modality: measure(canary, stable[modality], min_calls=plan.min_calls)
+                for modality, canary in self._ledger.canary.items()
+            }
             if route is None or route.canary != Canary(version=self._version, percent=percent):
                 why = f"Somebody else has changed the traffic of {self._model}; it is left as it is."
                 return _Verdict(end="overtaken", measured=measured, seconds=passed, why=why)
-            judged = measured.compared if plan.bounds.compare else canary.calls >= plan.min_calls
-            enough = passed >= plan.hold_s and judged
-            look = breach if enough else too_many_errors
-            broken = look(measured, plan.bounds, min_calls=plan.min_calls)
+            enough = passed >= plan.hold_s and any(map(self._judged, measured.values()))
+            broken = self._broken(measured, breach if enough else too_many_errors)
             if broken:
                 return _Verdict(end="broken", measured=measured, seconds=passed, why=f"At {percent:g} %, {broken}.")
             if enough:
@@ -182,8 +172,21 @@ class AutoRollout:
                 why = self._starved(measured, percent)
                 return _Verdict(end="starved", measured=measured, seconds=passed, why=why)
 
-    def _starved(self, measured: Measured, percent: float) -> str:
-        canary, stable = measured.canary, measured.stable
+    def _judged(self, measured: Measured) -> bool:
+        return measured.compared if self._plan.bounds.compare else measured.canary.calls >= self._plan.min_calls
+
+    def _broken(self, measured: Mapping[Modality, Measured], look: Callable[..., str | None]) -> str | None:
+        """Say what `look` finds first, and at which Bento where there are several."""
+        served = {modality: each for modality, each in measured.items() if each.canary.calls}
+        for modality, each in served.items():
+            found = look(each, self._plan.bounds, min_calls=self._plan.min_calls)
+            if found:
+                return f"in {modality} calls, {found}" if len(served) > 1 else found
+        return None
+
+    def _starved(self, measured: Mapping[Modality, Measured], percent: float) -> str:
+        most = busiest(measured)
+        canary, stable = most.canary, most.stable
         beside = f" beside {stable.answered} of the stable version" if self._plan.bounds.compare else ""
         fewer = min(canary.answered, stable.answered) if self._plan.bounds.compare else canary.calls
         steps = f"{percent:g},{LAST_STEP_PERCENT:g}" if percent < LAST_STEP_PERCENT else f"{percent:g}"
@@ -193,18 +196,21 @@ class AutoRollout:
             f"{self._version} --auto --steps {steps} --min-calls {max(fewer, 1)}."
         )
 
-    async def _count(self, route: Route | None) -> Counts:
-        """Ask the Bentos; return the counts of the stable version since the roll-out began.
+    async def _count(self, route: Route | None) -> dict[Modality, Counts]:
+        """Ask the Bentos; return each one's counts of the stable version since the roll-out began.
 
-        Where those are too few, they are those since the Bentos began.
+        Where those are too few, they are those since the Bento began.
         """
         number = route.stable if route else 0
         now = (await ask_bentos(self._platform)).figures
         self._ledger.add(now, number)
-        recent = self._ledger.stable
-        if recent.answered >= self._plan.min_calls:
-            return recent
-        return max(recent, counts_of({}, now, self._model, number), key=lambda counts: counts.answered)
+        found = dict(self._ledger.stable)
+        for modality, figures in now.items():
+            recent = found.get(modality, Counts())
+            if recent.answered < self._plan.min_calls:
+                since_start = counts_of(None, figures, self._model, number)
+                found[modality] = max(recent, since_start, key=lambda counts: counts.answered)
+        return found
 
     def _ours(self, route: Route | None) -> Route:
         """The route, where our version is its canary: nobody else's change is to be taken back."""
@@ -223,26 +229,3 @@ class AutoRollout:
             drain_s=self._drain_s,
             details={"auto": True},
         )
-
-
-def _step(percent: float, verdict: _Verdict) -> Step:
-    measured = verdict.measured
-    return Step(
-        percent=percent,
-        seconds=round(verdict.seconds, 1),
-        calls=measured.canary.calls,
-        errors=measured.canary.errors,
-        p95_ms=None if measured.p95_s is None else round(1000 * measured.p95_s, 1),
-        stable_p95_ms=None if measured.stable_p95_s is None else round(1000 * measured.stable_p95_s, 1),
-        psi=None if measured.psi is None else round(measured.psi, 4),
-        ks=None if measured.ks is None else round(measured.ks, 4),
-    )
-
-
-def _in_words(step: Step) -> str:
-    text = f"{step.percent:g} % for {step.seconds:.0f} s: {step.calls} calls, {step.errors} errors"
-    if step.p95_ms is not None and step.stable_p95_ms is not None:
-        text += f", p95 {step.p95_ms:.0f} ms of inference ({step.stable_p95_ms:.0f} ms stable)"
-    if step.psi is not None and step.ks is not None:
-        text += f", PSI {step.psi:.3f}, KS {step.ks:.3f}"
-    return text + "."
