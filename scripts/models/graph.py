@@ -94,23 +94,29 @@ def take_pixels(model: ModelProto, pixels: Pixels, *, source: str, name: str = "
     # One multiplication and one addition per channel, in the order of the channels that the model wants.
     factor = pixels.scale / np.asarray(pixels.std, np.float64)
     offset = -np.asarray(pixels.mean, np.float64) / np.asarray(pixels.std, np.float64)
+    # Bytes are brought into planes before they become numbers: both that and the arithmetic by plane are much faster.
+    planes = pixels.layout == "NCHW"
+    by_channel = (3, 1, 1) if planes else (3,)
     constants: dict[str, NDArray] = {
-        f"{name}/factor": factor.astype(np.float32),
-        f"{name}/offset": offset.astype(np.float32),
+        f"{name}/factor": factor.astype(np.float32).reshape(by_channel),
+        f"{name}/offset": offset.astype(np.float32).reshape(by_channel),
     }
-    nodes = [helper.make_node("Cast", [name], [f"{name}/float"], to=TensorProto.FLOAT)]
-    last = f"{name}/float"
-    if pixels.channels == "BGR":
-        constants[f"{name}/reversed"] = np.asarray([2, 1, 0], np.int64)
-        nodes.append(helper.make_node("Gather", [last, f"{name}/reversed"], [f"{name}/channels"], axis=3))
-        last = f"{name}/channels"
-    nodes.append(helper.make_node("Mul", [last, f"{name}/factor"], [f"{name}/scaled"]))
-    nodes.append(helper.make_node("Add", [f"{name}/scaled", f"{name}/offset"], [f"{name}/normalised"]))
-    last = f"{name}/normalised"
-    if pixels.layout == "NCHW":
+    nodes: list[onnx.NodeProto] = []
+    last = name
+    if planes:
         nodes.append(helper.make_node("Transpose", [last], [f"{name}/planes"], perm=[0, 3, 1, 2]))
         last = f"{name}/planes"
-    prepend(copy, old, last, nodes, constants)
+    if pixels.channels == "BGR":
+        constants[f"{name}/reversed"] = np.asarray([2, 1, 0], np.int64)
+        axis = 1 if planes else 3
+        nodes.append(helper.make_node("Gather", [last, f"{name}/reversed"], [f"{name}/channels"], axis=axis))
+        last = f"{name}/channels"
+    nodes += [
+        helper.make_node("Cast", [last], [f"{name}/float"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", [f"{name}/float", f"{name}/factor"], [f"{name}/scaled"]),
+        helper.make_node("Add", [f"{name}/scaled", f"{name}/offset"], [f"{name}/normalised"]),
+    ]
+    prepend(copy, old, f"{name}/normalised", nodes, constants)
     copy.graph.input.append(helper.make_tensor_value_info(name, TensorProto.UINT8, [BATCH, height, width, 3]))
     return checked(copy)
 

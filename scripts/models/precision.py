@@ -24,6 +24,7 @@ from scripts.models.graph_sounds import WAVEFORM
 from scripts.models.int8 import measure_ranges, quantise_products
 from scripts.models.products import find_products, unroll_convolutions
 from scripts.models.simplify import Wiring, drop_idle_masks, prune
+from scripts.models.unread import skip_unread_steps
 
 Inputs = Mapping[str, NDArray[Any]]
 
@@ -58,7 +59,7 @@ def ways(weights: bytes, precision: Precision, calibration: Inputs | None = None
     if precision == "fp32":
         yield Converted(weights=weights, way="as it is")
         return
-    model = drop_idle_masks(onnx.load_model_from_string(weights))
+    model = skip_unread_steps(drop_idle_masks(onnx.load_model_from_string(weights)))
     if precision == "fp16":
         yield Converted(weights=_halve(model).SerializeToString(), way="half precision between the ends")
         return

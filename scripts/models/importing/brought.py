@@ -31,6 +31,9 @@ UNCALIBRATED: Final = Thresholds(low=0.4, high=0.6)
 """Bounds of a version until `bonafide models calibrate` has fitted its own."""
 P_FAKE: Final = Tensor(name="p_fake", dtype="FP32", shape=(1,))
 BATCHING: Final = Batching(maximum=32, preferred=(4, 8, 16), delay_us=500, queue=128, timeout_us=30_000_000)
+LARGE_BATCHING: Final = Batching(maximum=8, preferred=(2, 4, 8), delay_us=500, queue=128, timeout_us=30_000_000)
+"""Of a network that keeps a processor busy with a few rows: more at once would be waited for, as its warm-up is."""
+_LARGE_BYTES: Final = 64 * 1024 * 1024
 _PARAMETERS: Final = {"intra_op_thread_count": "2", "allow_spinning": "0"}
 _INTENDED_USE: Final = (
     "Not said by whoever imported it; read where it was published, and evaluate it on your own labelled media first."
@@ -81,6 +84,11 @@ def draft_card(
         thresholds=UNCALIBRATED if labels else None,
         parity=parity,
     )
+
+
+def batching_of(weights: bytes) -> Batching:
+    """How calls of a network are gathered, until `bonafide models optimise` has tried: by the size of its file."""
+    return LARGE_BATCHING if len(weights) > _LARGE_BYTES else BATCHING
 
 
 def draft_config(

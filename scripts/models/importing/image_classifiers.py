@@ -16,7 +16,7 @@ from bentos.media.prepared import CropShape
 from scripts.models.errors import RefusedError
 from scripts.models.graph import Logits, give_p_fake, take_pixels
 from scripts.models.importing import parity
-from scripts.models.importing.brought import Brought, draft_card, draft_config, golden_inputs, golden_of
+from scripts.models.importing.brought import Brought, batching_of, draft_card, draft_config, golden_inputs, golden_of
 from scripts.models.importing.checkpoint import FRAMEWORK, licence_of, load_classifier
 from scripts.models.importing.converting import check_input, convert
 from scripts.models.importing.images import carried_pictures, pictures_of
@@ -106,6 +106,7 @@ def bring(source: Source, wishes: Wishes, repository: Repository) -> list[Brough
             source,
             modality=Modality.IMAGE,
             inputs=[Tensor(name=CROP, dtype="UINT8", shape=(preparation.height, preparation.width, 3))],
+            batching=batching_of(weights),
         ),
         golden_inputs=inputs,
         golden_outputs=outputs,

@@ -16,7 +16,7 @@ from scripts.models.graph import Logits, give_p_fake, rename_ends, take_pixels, 
 from scripts.models.graph_parts import BATCH, copy_of, real_inputs
 from scripts.models.graph_scores import flatten_scores, to_logits
 from scripts.models.importing import parity
-from scripts.models.importing.brought import Brought, draft_card, draft_config, golden_of
+from scripts.models.importing.brought import Brought, batching_of, draft_card, draft_config, golden_of
 from scripts.models.importing.onnx_loading import FRAMEWORK, OnnxFile, in_words, load_onnx, told
 from scripts.models.importing.onnx_media import Medium, in_contract, read_medium
 from scripts.models.importing.onnx_pairs import bring_pair
@@ -149,7 +149,7 @@ def _brought(
     candidate = Candidate(
         card=card,
         weights=weights,
-        config=draft_config(wishes, source, modality=medium.modality, inputs=[tensor]),
+        config=draft_config(wishes, source, modality=medium.modality, inputs=[tensor], batching=batching_of(weights)),
         golden_inputs=inputs,
         golden_outputs=outputs,
     )

@@ -6,18 +6,22 @@ and its rows go back to the requests they came from. It runs under Triton's own 
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import onnxruntime as ort
 import triton_python_backend_utils as pb  # pyright: ignore[reportMissingImports]  # Triton's stub brings it.
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
 _MODEL_FILE: Final = "model.onnx"
+_NICENESS: Final = 5
+"""By how much loading gives way to versions that answer calls: to about a quarter of a core that they want all of."""
 _GRAPH_TYPES: Final = {
     "tensor(bool)": "TYPE_BOOL",
     "tensor(uint8)": "TYPE_UINT8",
@@ -124,20 +128,44 @@ class TritonPythonModel:
         return pb.InferenceResponse([pb.Tensor(name, value) for name, value in zip(names, results, strict=True)])
 
 
-def _open(file: Path, parameters: Mapping[str, str], *, device: int | None) -> ort.InferenceSession:
+def _open(file: Path, parameters: Mapping[str, str], *, device: int | None) -> Any:
     """Open a graph on a GPU where Triton gives one and the runtime has CUDA, else on the processor.
 
     Of the parameters it heeds `intra_op_thread_count` (the native backend's name; 0: one thread a core; also
     `intra_op_num_threads`) and `allow_spinning` (whether idle threads burn their core, "0" or "1").
     """
+    # Imported here and not above, because Triton also starts a process to complete a configuration, mostly for nothing.
+    ort = _giving_way(_runtime)
     options = ort.SessionOptions()
-    threads = parameters.get("intra_op_thread_count") or parameters.get("intra_op_num_threads") or "0"
-    options.intra_op_num_threads = int(threads)
+    threads = int(parameters.get("intra_op_thread_count") or parameters.get("intra_op_num_threads") or "0")
+    options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", parameters.get("allow_spinning", "0"))
     providers: list[Any] = ["CPUExecutionProvider"]
     if device is not None and "CUDAExecutionProvider" in ort.get_available_providers():
         providers.insert(0, ("CUDAExecutionProvider", {"device_id": str(device)}))
-    return ort.InferenceSession(str(file), options, providers=providers)
+
+    def opened() -> Any:
+        return ort.InferenceSession(str(file), options, providers=providers)
+
+    # Threads that a session starts for itself would give way for good.
+    return _giving_way(opened) if threads == 1 and len(providers) == 1 else opened()
+
+
+def _runtime() -> Any:
+    import onnxruntime  # noqa: PLC0415  # See where it is called.
+
+    return onnxruntime
+
+
+def _giving_way(work: Callable[[], Any]) -> Any:
+    """Do something in a thread of lower priority, which Linux has by thread, and return what it gives."""
+
+    def lowered() -> Any:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        return work()
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lowered).result()
 
 
 def _dims(entry: Mapping[str, Any]) -> tuple[int, ...]:
