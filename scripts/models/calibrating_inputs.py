@@ -1,4 +1,4 @@
-"""Media to the tensors that a graph takes: what a Bento would send, for the ranges of eight-bit numbers."""
+"""Media to the tensors that a graph takes, as a Bento would send them: for ranges of eight-bit numbers, and trials."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -7,12 +7,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bentos.cards import Card, CropInput, WaveformInput
+from bentos.cards import Card, CropInput, TextInput, WaveformInput
 from bentos.errors import DetectionError
 from bentos.media.audio import prepare_audio
 from bentos.media.image import prepare_image
-from bentos.media.options import AudioOptions, ImageOptions
+from bentos.media.options import AudioOptions, ImageOptions, TextOptions
 from bentos.media.prepared import CropShape
+from bentos.media.text import prepare_text
 from scripts.models.errors import RefusedError
 
 MOST: Final = 128
@@ -28,7 +29,7 @@ def inputs_of(card: Card, media: Sequence[Path]) -> dict[str, NDArray[Any]]:
     """Return the rows that the media give, [n, …] by the name of the graph's input; unreadable ones give none.
 
     Raises:
-        RefusedError: None of them can be read, or the model takes neither crops nor sound.
+        RefusedError: None of them can be read, or the model takes neither crops nor sound nor text.
     """
     name, prepare = _preparing(card)
     rows: list[NDArray[Any]] = []
@@ -42,7 +43,7 @@ def inputs_of(card: Card, media: Sequence[Path]) -> dict[str, NDArray[Any]]:
             break
     if not rows:
         detail = f" ({trouble[0]})" if trouble else ""
-        raise RefusedError(f"None of {len(media)} media for the ranges of int8 can be read{detail}.")
+        raise RefusedError(f"None of {len(media)} media can be read{detail}.")
     return {name: np.stack(rows[:MOST])}
 
 
@@ -57,5 +58,12 @@ def _preparing(card: Card) -> tuple[str, Prepare]:
         case WaveformInput(samples=samples, hop=hop):
             sound = AudioOptions(samples=samples, hop=hop, most_windows=_WINDOWS_OF_A_CLIP, max_seconds=_LONGEST_S)
             return "waveform", lambda path: prepare_audio(path, sound).windows
+        case TextInput(characters=characters):
+            text = TextOptions(characters=characters)
+            return "text", lambda path: _passages(path, text)
         case _:
-            raise RefusedError(f"{card.model} takes neither pictures nor sound.")
+            raise RefusedError(f"{card.model} takes neither pictures nor sound nor text.")
+
+
+def _passages(path: Path, options: TextOptions) -> NDArray[Any]:
+    return np.array([[passage.encode()] for passage in prepare_text(path, options).passages], np.object_)

@@ -10,7 +10,6 @@ from typing import Final
 
 import numpy as np
 
-from bentos.cards import Precision
 from scripts.models.errors import RefusedError
 from scripts.models.evaluation.labelled import Sample, read_labelled
 
@@ -26,9 +25,11 @@ _SEED: Final = 8
 
 
 def divide(
-    data: Path, precision: Precision, calibration_data: Path | None = None
+    data: Path, calibration_data: Path | None = None, *, ranges: bool
 ) -> tuple[tuple[Sample, ...], tuple[Path, ...]]:
     """Return the media to compare on, and those for the ranges: at most `MOST_FOR_RANGES`, classes in turn by chance.
+
+    Without `ranges`, and without media that were given for them, all are compared on.
 
     Raises:
         RefusedError: The set is none, or too few media of a class are left to compare on.
@@ -39,7 +40,7 @@ def divide(
         ranging = _some(sorted(files))
         taken = {_digest(path) for path in ranging}
         proving = tuple(sample for sample in samples if _digest(sample.path) not in taken)
-    elif precision == "int8":
+    elif ranges:
         # By class, because a set is sorted by names and those say the class.
         each = [[sample for sample in samples if sample.fake is fake] for fake in (False, True)]
         ranging = _some([sample.path for some in each for sample in some[::_EVERY]])

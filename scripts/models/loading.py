@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from bentos.cards import Card
 from bentos.deadline import Deadline
 from bentos.errors import DetectionError
-from bentos.inference import Signature
 from bentos.triton import TritonClient
 from scripts.models.errors import ModelsError, RefusedError
-from scripts.models.publish import MODEL_FILE, digest_of, read_golden
+from scripts.models.publish import MODEL_FILE, as_sent, digest_of, read_golden
 from scripts.models.repository import Repository
 from scripts.models.serving import Platform, require_triton
 from scripts.models.tolerance import TOLERANCE
@@ -241,25 +240,12 @@ async def _check_answers(repository: Repository, client: TritonClient, card: Car
         raise RefusedError(f"The golden answers of {name} cannot be read: {error}. Import it anew.") from error
     try:
         deadline = Deadline.after(_ASK_DEADLINE_S)
-        signature = await client.signature(card.model, card.version, deadline)
-        answers = await client.infer(card.model, card.version, _typed(inputs, signature), deadline)
+        answers = await client.infer(card.model, card.version, as_sent(inputs), deadline)
     except DetectionError as error:
         raise RefusedError(f"{name} does not answer its golden inputs: {error}") from error
     for output in _COMPARED:
         if output in wanted:
             _compare(card, answers.get(output), wanted[output])
-
-
-def _typed(inputs: Mapping[str, NDArray], signature: Signature) -> dict[str, NDArray]:
-    """Golden inputs as the wire takes them: texts are kept as fixed-length strings and sent as bytes."""
-    typed: dict[str, NDArray] = {}
-    for name, values in inputs.items():
-        spec = signature.inputs.get(name)
-        if spec is not None and spec.dtype == np.object_:
-            flat = [value.encode() if isinstance(value, str) else bytes(value) for value in values.ravel().tolist()]
-            values = np.asarray([*flat, None], np.object_)[:-1].reshape(values.shape)  # noqa: PLW2901
-        typed[name] = values
-    return typed
 
 
 def _compare(card: Card, answer: NDArray | None, wanted: NDArray) -> None:

@@ -19,7 +19,7 @@ from bentos.cards import Card
 from scripts.models.calibrating_inputs import inputs_of
 from scripts.models.errors import ModelsError, RefusedError
 from scripts.models.pressing import press
-from scripts.models.publish import CONFIG_FILE, read_golden, write_file
+from scripts.models.publish import CONFIG_FILE, as_sent, read_golden, write_file
 from scripts.models.repository import Repository
 from scripts.models.stand import Stand, stand
 from scripts.models.trials import Optimised, Trial, Wish, conclude, rank, trial_of
@@ -116,6 +116,8 @@ class _Search:
                 warmup_s=WARMUP_S,
             )
         )
+        if not pressed.latencies_s and pressed.failed:
+            raise RefusedError(f"{card.model}:{card.version} answers none of the calls that try it: {pressed.trouble}")
         trial = trial_of(card, tuning, pressed, limit_ms=self.wish.p95_ms, final=final)
         self.trials.append(trial)
         self.tell(
@@ -160,7 +162,7 @@ def _relatives(repository: Repository, card: Card) -> list[Card]:
 def _inputs(repository: Repository, card: Card, wish: Wish) -> Inputs:
     """Real rows to ask with: of the media in `wish.data`, else the golden inputs of the model."""
     if wish.data is None:
-        return read_golden(repository.root, card.model, card.version)[0]
+        return as_sent(read_golden(repository.root, card.model, card.version)[0])
     media = sorted(path for path in wish.data.rglob("*") if path.is_file() and not path.name.startswith("."))
     return inputs_of(card, media)
 

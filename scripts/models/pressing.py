@@ -20,11 +20,12 @@ _CALL_DEADLINE_S: Final = 120.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pressed:
-    """Calls that were answered within the window of `seconds`, by how long each took; and how many failed."""
+    """Calls answered within the window of `seconds`, by how long each took; how many failed, and why one did."""
 
     seconds: float
     latencies_s: tuple[float, ...]
     failed: int
+    trouble: str = ""
 
     @property
     def throughput(self) -> float:
@@ -55,19 +56,20 @@ async def press(
     client = TritonClient(address)
     rows = len(next(iter(inputs.values())))
     latencies: list[float] = []
-    failed = 0
+    failed, trouble = 0, ""
     begin = time.perf_counter() + warmup_s
     end = begin + seconds
 
     async def call(number: int) -> None:
-        nonlocal failed
+        nonlocal failed, trouble
         row = number
         while (started := time.perf_counter()) < end:
             one = {name: values[row % rows : row % rows + 1] for name, values in inputs.items()}
             row += callers
             try:
                 await client.infer(*version, one, Deadline.after(_CALL_DEADLINE_S))
-            except DetectionError:
+            except DetectionError as error:
+                trouble = str(error)
                 failed += time.perf_counter() > begin
                 await asyncio.sleep(0.1)
                 continue
@@ -78,4 +80,4 @@ async def press(
         await asyncio.gather(*(call(number) for number in range(callers)))
     finally:
         await client.close()
-    return Pressed(seconds=seconds, latencies_s=tuple(latencies), failed=failed)
+    return Pressed(seconds=seconds, latencies_s=tuple(latencies), failed=failed, trouble=trouble)

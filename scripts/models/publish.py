@@ -132,6 +132,17 @@ def read_golden(repository: Path, model: str, version: int) -> tuple[dict[str, N
     return _read_arrays(folder / GOLDEN_INPUTS), _read_arrays(folder / f"{version}.npz")
 
 
+def as_sent(inputs: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    """Golden inputs as Triton takes them: texts, which are kept as strings of one length, are sent as bytes."""
+    return {name: _as_bytes(values) if values.dtype.kind in "USO" else values for name, values in inputs.items()}
+
+
+def _as_bytes(texts: NDArray) -> NDArray:
+    sent = np.empty(texts.size, np.object_)
+    sent[:] = [text.encode() if isinstance(text, str) else bytes(text) for text in texts.ravel().tolist()]
+    return sent.reshape(texts.shape)
+
+
 def _read_arrays(file: Path) -> dict[str, NDArray]:
     try:
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:

@@ -29,7 +29,7 @@ from scripts.models.evaluation.labelled import Sample, read_labelled
 from scripts.models.gate import Agreement, agree
 from scripts.models.metrics import measure
 from scripts.models.precision import Converted, ways
-from scripts.models.publish import CONFIG_FILE, GOLDEN_FOLDER, GOLDEN_INPUTS, MODEL_FILE, read_golden
+from scripts.models.publish import CONFIG_FILE, GOLDEN_FOLDER, GOLDEN_INPUTS, MODEL_FILE, as_sent, read_golden
 from scripts.models.repository import Repository
 from scripts.models.staging import ASSIGNED, Candidate, stage
 from scripts.models.stand import stand
@@ -82,10 +82,11 @@ def quantise(
     """
     card = repository.card(order.model, order.version)
     _check(card, order)
-    proving, ranging = divide(order.data, order.precision, order.calibration_data)
+    ranges = order.precision == "int8" and card.modality is not Modality.TEXT
+    proving, ranging = divide(order.data, order.calibration_data, ranges=ranges)
     weights = (repository.folder(order.model, order.version) / MODEL_FILE).read_bytes()
     inputs = None
-    if order.precision == "int8" and card.modality is not Modality.TEXT:
+    if ranges:
         tell(f"preparing {len(ranging)} media for the ranges")
         inputs = inputs_of(card, ranging)
     attempts: list[Attempt] = []
@@ -223,18 +224,9 @@ def _candidate(
 async def _ask(address: str, version: tuple[str, int], inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     client = TritonClient(address)
     try:
-        typed = {name: _typed(values) for name, values in inputs.items()}
-        return dict(await client.infer(*version, typed, Deadline.after(_CALL_DEADLINE_S)))
+        return dict(await client.infer(*version, as_sent(inputs), Deadline.after(_CALL_DEADLINE_S)))
     finally:
         await client.close()
-
-
-def _typed(values: NDArray[Any]) -> NDArray[Any]:
-    """Golden values as they are sent: of texts, an array of bytes."""
-    if values.dtype.kind not in "USO":
-        return values
-    texts = [value.encode() if isinstance(value, str) else bytes(value) for value in values.ravel().tolist()]
-    return np.asarray(texts, np.object_).reshape(values.shape)
 
 
 def _reason(attempt: Attempt) -> str:

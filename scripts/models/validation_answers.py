@@ -12,10 +12,10 @@ from bentos.cards import Card
 from bentos.catalogue import check_signature
 from bentos.deadline import Deadline
 from bentos.errors import BrokenModelError
-from bentos.inference import Signature, TensorSpec, read_probabilities
+from bentos.inference import Signature, read_probabilities
 from bentos.triton import TritonClient
 from scripts.models.errors import ModelsError, RefusedError
-from scripts.models.publish import read_golden
+from scripts.models.publish import as_sent, read_golden
 from scripts.models.repository import Repository
 from scripts.models.stand import Stand
 from scripts.models.tolerance import TOLERANCE
@@ -40,7 +40,7 @@ async def look_at_answers(here: Stand, repository: Repository, card: Card, book:
         await book.look_async("signature", _check_signature(client, card, found))
         signature: Signature = found["signature"]
         inputs, wanted = read_golden(repository.root, card.model, card.version)
-        inputs = {name: _typed(values, signature.inputs[name]) for name, values in inputs.items()}
+        inputs = as_sent(inputs)
         await book.look_async("golden answers", _check_answers(client, card, inputs, wanted))
         await book.look_async("batches", _check_batches(client, card, signature, inputs))
         latency = [await _measure(client, card, inputs, batch) for batch in sorted({1, signature.max_batch_size})]
@@ -113,16 +113,6 @@ def _difference(answers: Mapping[str, NDArray], wanted: Mapping[str, NDArray]) -
         other[tuple(slice(size) for size in values.shape)] = values
         worst = max(worst, float(np.abs(one - other).max()))
     return worst
-
-
-def _typed(values: NDArray, spec: TensorSpec) -> NDArray:
-    """Golden values as they are sent: of texts, an array of bytes."""
-    if spec.dtype != np.object_:
-        return values
-    flat = [value.encode() if isinstance(value, str) else bytes(value) for value in values.ravel().tolist()]
-    typed = np.empty(len(flat), np.object_)
-    typed[:] = flat
-    return typed.reshape(values.shape)
 
 
 def _tiled(values: NDArray, rows: int) -> NDArray:

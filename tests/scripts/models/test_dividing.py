@@ -17,7 +17,7 @@ def labelled(folder, *, real, fake):
 
 
 def test_ranges_are_read_from_both_classes_and_from_none_that_proves(tmp_path):
-    proving, ranging = divide(labelled(tmp_path / "data", real=250, fake=250), "int8")
+    proving, ranging = divide(labelled(tmp_path / "data", real=250, fake=250), ranges=True)
 
     assert len(ranging) == MOST_FOR_RANGES
     assert not {sample.path for sample in proving} & set(ranging)
@@ -33,10 +33,10 @@ def test_a_medium_that_gives_ranges_proves_nothing_under_another_name(tmp_path):
     (tmp_path / "ranges" / "0.jpg").write_bytes(b"another one")
 
     with pytest.raises(RefusedError, match="leaves 16 media to prove a version on, 15 of them fake"):
-        divide(data, "int8", tmp_path / "ranges")
+        divide(data, tmp_path / "ranges", ranges=True)
 
 
 @pytest.mark.parametrize(("real", "fake"), [(19, 1), (4, 96), (10, 9)])
 def test_too_few_of_a_class_prove_nothing(tmp_path, real, fake):
     with pytest.raises(RefusedError, match="20 of both classes are the fewest, 5 at least of each"):
-        divide(labelled(tmp_path / "data", real=real, fake=fake), "fp16")
+        divide(labelled(tmp_path / "data", real=real, fake=fake), ranges=False)

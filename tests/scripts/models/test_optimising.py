@@ -3,11 +3,13 @@
 import shutil
 
 import msgspec
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from scripts.cli import app
 from scripts.models import history, optimising
+from scripts.models.errors import RefusedError
 from scripts.models.optimising import optimise
 from scripts.models.optimising_report import sentence
 from scripts.models.repository import Repository
@@ -51,7 +53,8 @@ def test_the_command_tries_settings_and_writes_what_it_found(repository, monkeyp
 
 
 @pytest.mark.integration
-def test_ctrl_c_leaves_the_best_so_far(repository, monkeypatch):
+@pytest.mark.parametrize("model", [MODEL, "text_transformer"])
+def test_ctrl_c_leaves_the_best_so_far(repository, monkeypatch, model):
     monkeypatch.setattr(optimising, "WINDOW_S", 0.3)
     told = []
 
@@ -60,8 +63,21 @@ def test_ctrl_c_leaves_the_best_so_far(repository, monkeypatch):
         if "p95" in text:
             raise KeyboardInterrupt
 
-    found = optimise(repository, Wish(model=MODEL, version=1, p95_ms=60_000, callers=1), SETTINGS, tell=tell)
+    found = optimise(repository, Wish(model=model, version=1, p95_ms=60_000, callers=1), SETTINGS, tell=tell)
 
     assert (len(found.trials), found.complete) == (1, False)
+    assert (found.before.failed, found.before.throughput > 0) == (0, True)
     assert "stopped" in told[-1]
     assert "stopped before everything was tried" in sentence(found)
+
+
+@pytest.mark.integration
+def test_what_answers_no_call_is_told_with_its_words(repository, monkeypatch):
+    monkeypatch.setattr(optimising, "WINDOW_S", 0.3)
+    golden = repository.root / "image_cnn" / "golden" / "inputs.npz"
+    np.savez(golden, crop=np.zeros((1, 8, 8, 3), np.uint8))
+
+    with pytest.raises(
+        RefusedError, match="image_cnn:1 answers none of the calls that try it: The model image_cnn wants crop"
+    ):
+        optimise(repository, Wish(model="image_cnn", version=1, p95_ms=60_000, callers=1), SETTINGS)

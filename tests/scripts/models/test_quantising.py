@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from scripts.cli import app
+from scripts.demo.texts import draw_texts
 from scripts.models import history
 from scripts.models.errors import RefusedError
 from scripts.models.publish import digest_of, read_golden
@@ -82,6 +83,24 @@ def test_bits_that_change_verdicts_are_refused_with_the_figures(repository, labe
     assert "--calibration-data" in str(told.value)
     assert repository.versions("image_cnn") == (1,)
     assert files(repository) == before
+
+
+@pytest.mark.integration
+def test_a_model_of_texts_is_brought_to_int8_row_by_row_and_all_texts_count(repository, tmp_path):
+    texts = draw_texts(99, "test", pairs=12)
+    for number, (piece, fake) in enumerate(zip(texts.pieces, texts.fake, strict=True)):
+        file = tmp_path / "texts" / ("fake" if fake else "real") / f"{number}.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(piece)
+    order = Order(model="text_transformer", version=1, precision="int8", data=tmp_path / "texts", dry_run=True)
+
+    done = quantise(repository, order, SETTINGS)
+
+    [attempt] = done.attempts
+    assert (attempt.way, attempt.agreement.n) == ("int8 with a range for each row", 24)
+    assert (done.card.precision, done.card.derived_from) == ("int8", 1)
+    assert 0 < attempt.agreement.largest < 0.05
+    assert attempt.megabytes < done.megabytes_before
 
 
 @pytest.mark.parametrize(
