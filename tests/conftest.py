@@ -11,6 +11,7 @@ pytest_plugins = [
     "tests.fixtures.leftovers",
     "tests.fixtures.clients",
     "tests.fixtures.document",
+    "tests.fixtures.floors",
     "tests.fixtures.gateway",
     "tests.fixtures.identity_provider",
     "tests.fixtures.kept",

@@ -31,9 +31,10 @@ from scripts.models.graph import Logits, give_p_fake
 from scripts.models.graph_sounds import WAVEFORM, take_clip, take_raw_clip
 from scripts.models.importing import parity
 from scripts.models.importing.brought import Brought, draft_card, draft_config, golden_of
-from scripts.models.importing.checkpoint import FRAMEWORK, licence_of, load_classifier
+from scripts.models.importing.checkpoint import FRAMEWORK, load_classifier
 from scripts.models.importing.converting import convert
 from scripts.models.importing.labels import Reading, read_labels
+from scripts.models.importing.licence import licence_of
 from scripts.models.importing.sound_networks import MASKING, FeatureNetwork, SoundNetwork
 from scripts.models.importing.sounds import Sounds, made_sounds, recorded_sounds
 from scripts.models.importing.sources import Source, read_json

@@ -1,7 +1,6 @@
 """Loads a classifier of transformers from a folder: safetensors only, every weight in its place, no code of others."""
 
 import json
-import re
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,10 +22,6 @@ LARGEST_BYTES: Final = 2_000_000_000
 MEMORY_FACTOR: Final = 8
 """Converting holds the weights several times: torch's, the exporter's, the graph's, its bytes and a session's."""
 
-_FRONT_MATTER: Final = 65_536
-"""Characters of a README that are looked at."""
-_LICENCE: Final = re.compile(r"licen[sc]e\s*:\s*(?P<name>[^#]*?)\s*(#.*)?$")
-_LONGEST_LICENCE: Final = 100
 _SHARDS: Final = "model.safetensors.index.json"
 _WEIGHTS: Final = "model.safetensors"
 _PICKLES: Final = ("pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -68,24 +63,6 @@ def load_classifier(auto_class: Any, source: Source, wishes: Wishes, **options: 
         ) from error
     _complete(report, source)
     return model.eval()
-
-
-def licence_of(folder: Path) -> str | None:
-    """Licence that the front matter of a model's README names; None where there is none."""
-    readme = folder / "README.md"
-    if not readme.is_file():
-        return None
-    with readme.open(errors="replace") as file:
-        lines = file.read(_FRONT_MATTER).splitlines()
-    if not lines or lines[0].strip() != "---":
-        return None
-    for line in lines[1:]:
-        if line.strip() == "---":
-            return None
-        # A key further in is that of something else, such as a set of data.
-        if match := _LICENCE.match(line):
-            return match["name"].strip("'\"")[:_LONGEST_LICENCE] or None
-    return None
 
 
 def _look_at_weights(folder: Path, wishes: Wishes) -> bool:

@@ -17,10 +17,11 @@ from scripts.models.errors import RefusedError
 from scripts.models.graph import Logits, give_p_fake, take_pixels
 from scripts.models.importing import parity
 from scripts.models.importing.brought import Brought, batching_of, draft_card, draft_config, golden_inputs, golden_of
-from scripts.models.importing.checkpoint import FRAMEWORK, licence_of, load_classifier
+from scripts.models.importing.checkpoint import FRAMEWORK, load_classifier
 from scripts.models.importing.converting import check_input, convert
 from scripts.models.importing.images import carried_pictures, pictures_of
 from scripts.models.importing.labels import Reading, read_labels
+from scripts.models.importing.licence import licence_of
 from scripts.models.importing.pixels import Preparation, Processor
 from scripts.models.importing.sources import Source
 from scripts.models.importing.wishes import Wishes

@@ -19,9 +19,10 @@ from scripts.models.errors import RefusedError
 from scripts.models.graph import Logits, give_p_fake
 from scripts.models.importing import parity
 from scripts.models.importing.brought import Brought, draft_card
-from scripts.models.importing.checkpoint import FRAMEWORK, licence_of, load_classifier
+from scripts.models.importing.checkpoint import FRAMEWORK, load_classifier
 from scripts.models.importing.converting import convert_tokens
 from scripts.models.importing.labels import Reading, read_labels
+from scripts.models.importing.licence import licence_of
 from scripts.models.importing.sources import Source
 from scripts.models.importing.texts import carried_texts, texts_of
 from scripts.models.importing.wishes import Wishes

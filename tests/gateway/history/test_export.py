@@ -35,6 +35,7 @@ WHERE datname = current_database() AND state LIKE 'idle in transaction%' AND now
 """
 
 
+@pytest.mark.integration
 async def test_both_formats_hold_what_the_list_holds(client: Client, database: Any) -> None:
     account = await account_of(database, client.key)
     for n in range(7):
@@ -64,6 +65,7 @@ async def test_both_formats_hold_what_the_list_holds(client: Client, database: A
     assert len(videos.text.splitlines()) == 3
 
 
+@pytest.mark.integration
 async def test_an_empty_history_exports_as_its_heading_or_as_nothing(client: Client) -> None:
     assert (await client.get(EXPORT)).text == ",".join(COLUMNS) + "\r\n"
     answer = await client.get(EXPORT, params={"format": "jsonl"})
@@ -84,6 +86,7 @@ def test_what_is_none_stays_as_it_is(text: str) -> None:
     assert guard_cell(text) == text
 
 
+@pytest.mark.integration
 async def test_every_text_of_a_client_is_guarded(client: Client, database: Any) -> None:
     await add_detection(
         database,
@@ -99,6 +102,7 @@ async def test_every_text_of_a_client_is_guarded(client: Client, database: Any) 
     assert (row["client_reference"], row["tags"], row["feedback_note"]) == ("'+1", "'-a;b", "'@x")
 
 
+@pytest.mark.integration
 async def test_a_long_history_comes_whole_in_pieces(client: Client, database: Any) -> None:
     account = await account_of(database, client.key)
     await database.execute(MANY, [account, 2000])
@@ -127,6 +131,7 @@ async def test_nothing_is_read_ahead_of_what_is_written() -> None:
     await written.aclose()
 
 
+@pytest.mark.integration
 async def test_a_client_that_hangs_up_stops_the_export(gateway_settings: GatewaySettings, database: Any) -> None:
     key = await make_account(database)
     await database.execute(MANY, [await account_of(database, key), 5000])
@@ -170,6 +175,7 @@ async def test_a_client_that_hangs_up_stops_the_export(gateway_settings: Gateway
             assert (await http.get("/v1/detections", headers={"x-api-key": key})).status_code == 200
 
 
+@pytest.mark.integration
 async def test_no_transaction_is_open_and_memory_stays_flat_while_a_slow_client_reads(
     start_gateway: Any, database: Any
 ) -> None:

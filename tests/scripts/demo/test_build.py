@@ -9,6 +9,8 @@ from scripts.models.publish import MODEL_FILE, digest_of, read_golden
 from scripts.models.session import run_graph
 from scripts.models.text.packing import TOKENIZER_FILE, read_input, score_texts
 
+pytestmark = pytest.mark.integration
+
 TINY = Plan(
     image=Sizes(pairs={"train": 16, "calibration": 8, "test": 8}, epochs=1),
     video=Sizes(pairs={"train": 6, "calibration": 4, "test": 4}, epochs=2),
@@ -17,7 +19,6 @@ TINY = Plan(
 )
 
 
-@pytest.mark.integration
 # The converter below Keras and torch's exporter load modules that warn about Python's own future.
 @pytest.mark.filterwarnings("default")
 def test_a_small_build_publishes_a_whole_repository(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import keras
 import numpy as np
+import pytest
 import torch
 
 from scripts.demo.audio_model import AudioDetector, normalise
@@ -8,6 +9,8 @@ from scripts.demo.image_model import build_trainee, detector_of, encoder_of
 from scripts.demo.image_training import PairBatches
 from scripts.demo.video_model import build_sequence_model
 from scripts.demo.video_training import draw_masks
+
+pytestmark = pytest.mark.integration
 
 
 def test_the_encoder_is_the_detector_without_its_last_layer() -> None:

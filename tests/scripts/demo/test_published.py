@@ -19,14 +19,15 @@ from bentos.media.prepared import CropShape
 from bentos.media.text import prepare_text
 from bentos.scoring import score_text
 from scripts.demo import samples
-from scripts.demo.build import REPOSITORY
 from scripts.demo.photographs import SPLIT, load_photograph
 from scripts.models.publish import CONFIG_FILE, MODEL_FILE, digest_of, read_golden
 from scripts.models.session import run_graph
 from scripts.models.text.packing import TOKENIZER_FILE, read_input, score_texts
 from scripts.models.text.text_classifier import window_tokens
 from scripts.models.triton_config import parse
+from scripts.stack.settings import CHECKOUT
 
+REPOSITORY = CHECKOUT / "model_repository"
 MODELS = ("image_cnn", "video_encoder", "video_lstm", "audio_transformer", "text_transformer")
 JUDGES = ("image_cnn", "video_lstm", "audio_transformer", "text_transformer")
 

@@ -1,9 +1,12 @@
 import keras
 import numpy as np
+import pytest
 
 from scripts.models.export import export_keras
 from scripts.models.graph import Pixels, take_pixels
 from scripts.models.session import check_parity
+
+pytestmark = pytest.mark.integration
 
 
 def test_a_keras_model_of_two_inputs_and_outputs_keeps_their_order() -> None:

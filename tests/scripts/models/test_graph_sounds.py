@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
-from transformers import Wav2Vec2FeatureExtractor
 
 from scripts.demo.speech import draw_voice, speak
 from scripts.models.graph import GraphError
@@ -17,27 +16,13 @@ def identity(*dims, opset=18):
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
 
 
-def clips(lengths, *, samples=SAMPLES, loudness=1.0, offset=0.0):
+def clips(lengths):
     """Voices of these lengths, each followed by zeros."""
     rng = np.random.default_rng(3)
-    sounds = np.zeros((len(lengths), samples), np.float32)
+    sounds = np.zeros((len(lengths), SAMPLES), np.float32)
     for sound, length in zip(sounds, lengths, strict=True):
-        sound[:length] = loudness * speak(rng, draw_voice(rng), length) + offset
+        sound[:length] = speak(rng, draw_voice(rng), length)
     return sounds
-
-
-@pytest.mark.parametrize(("loudness", "offset"), [(1, 0), (0.001, 0), (0.3, 0.4)])
-def test_a_clip_is_normalised_as_by_its_extractor_whatever_it_is_filled_up_with(loudness, offset):
-    lengths = [SAMPLES, 5000, 1700]
-    sounds = clips(lengths, loudness=loudness, offset=offset)
-
-    answers = run_graph(take_clip(identity(SAMPLES), source="in", samples=SAMPLES), {"waveform": sounds})["out"]
-
-    extractor = Wav2Vec2FeatureExtractor()
-    for answer, sound, length in zip(answers, sounds, lengths, strict=True):
-        [expected] = extractor(sound[:length], sampling_rate=16000, return_tensors="np")["input_values"]
-        np.testing.assert_allclose(answer[:length], expected, atol=2e-4)
-        assert not answer[length:].any()
 
 
 def test_silence_and_a_click_stay_finite():

@@ -15,23 +15,17 @@ from scripts.demo.speech import draw_voice, speak
 from scripts.models.errors import ModelsError, RefusedError
 from scripts.models.importing.importer import import_model
 from scripts.models.importing.wishes import Wishes
-from scripts.models.repository import Repository
 from scripts.models.session import run_graph
 from tests.fixtures.media import sound
 from tests.fixtures.sound_models import KINDS, save_ast, save_waveform_model, save_whisper
 
 # What the originals themselves are warned of, by torch and by transformers.
 pytestmark = [
+    pytest.mark.integration,
     pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask:UserWarning"),
     pytest.mark.filterwarnings("ignore:At least one mel filter:UserWarning"),
 ]
 RATE = 16_000
-
-
-@pytest.fixture
-def repository(tmp_path):
-    (tmp_path / "models").mkdir()
-    return Repository(tmp_path / "models")
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,8 @@ from scripts.models.repository import Repository
 from scripts.models.session import run_graph
 from tests.fixtures.sound_models import save_ast, save_waveform_model
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope="module")
 def graphs(tmp_path_factory):

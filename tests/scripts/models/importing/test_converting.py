@@ -8,6 +8,8 @@ from scripts.models.errors import RefusedError
 from scripts.models.importing.converting import convert
 from scripts.models.session import run_graph
 
+pytestmark = pytest.mark.integration
+
 
 class Double(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -1,30 +1,17 @@
 """Models are brought by name from a hub that runs here and is asked by the real client."""
 
 import json
-import shutil
 
 import pytest
-from huggingface_hub import constants
 
 from scripts.models.errors import ModelsError, RefusedError
 from scripts.models.importing import hub as hubs
 from scripts.models.importing.hub import fetch
-from scripts.models.importing.importer import import_model
 from scripts.models.importing.wishes import Wishes
-from scripts.models.repository import Repository
-from tests.fixtures.hub import COMMIT, running_hub
-from tests.fixtures.image_models import save_image_model
+from tests.fixtures.hub import COMMIT
 
 NAME = "dima806/deepfake_vs_real_image_detection"
 WISHES = Wishes(name="faces")
-
-
-@pytest.fixture
-def hub(monkeypatch, tmp_path):
-    with running_hub() as running:
-        monkeypatch.setenv("HF_ENDPOINT", running.endpoint)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        yield running
 
 
 @pytest.fixture
@@ -104,27 +91,11 @@ def test_what_is_too_large_is_not_even_fetched(hub, monkeypatch):
     assert "model.safetensors" not in hub.asked
 
 
-def test_a_model_is_brought_by_its_name(hub, tmp_path):
-    hub.repositories[NAME] = save_image_model(tmp_path / "published", "vit")
-    (tmp_path / "models").mkdir()
-    repository = Repository(tmp_path / "models")
-
-    [imported] = import_model([NAME], WISHES, repository)
-
-    assert f"{NAME} at {COMMIT}" in imported.card.source
-    assert imported.card.label_order == ("Real", "Fake")
-    assert repository.versions("faces") == (1,)
-
-
-def test_code_of_a_published_model_is_never_run(hub, tmp_path):
-    folder = shutil.copytree(save_image_model(tmp_path / "published", "vit"), tmp_path / "trap")
-    config = json.loads((folder / "config.json").read_text())
+def test_code_of_a_published_model_is_never_run(hub, offered, refused):
+    config = json.loads((offered / "config.json").read_text())
     config["auto_map"] = {"AutoModelForImageClassification": "modeling.Trap"}
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "modeling.py").write_text("raise SystemExit('this ran')")
-    hub.repositories[NAME] = folder
-    (tmp_path / "models").mkdir()
+    (offered / "config.json").write_text(json.dumps(config))
+    (offered / "modeling.py").write_text("raise SystemExit('this ran')")
 
-    with pytest.raises(RefusedError, match="auto_map"):
-        import_model([NAME], WISHES, Repository(tmp_path / "models"))
+    refused("auto_map", NAME, error=RefusedError)
     assert "modeling.py" not in hub.asked

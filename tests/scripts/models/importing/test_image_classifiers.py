@@ -1,7 +1,5 @@
 """Classifiers of pictures: each class that is published, as a small model of that class that was saved to disk."""
 
-import shutil
-
 import numpy as np
 import pytest
 import torch
@@ -15,39 +13,16 @@ from bentos.media.crops import centre_square, cut
 from bentos.media.prepared import CropShape
 from scripts.demo.photographs import load_photograph
 from scripts.models.errors import RefusedError
-from scripts.models.importing.importer import import_model
-from scripts.models.importing.wishes import Wishes
 from scripts.models.publish import read_golden, write_traffic
-from scripts.models.repository import Repository
 from scripts.models.session import run_graph
 from scripts.stack.repository import problems
+from tests.fixtures.hub import COMMIT
 from tests.fixtures.image_models import KINDS, save_image_model
+
+pytestmark = pytest.mark.integration
 
 # Pictures that the check of an import does not look at.
 UNSEEN = ("retina.jpg", "ihc.png", "coins.png", "brick.png")
-
-
-@pytest.fixture
-def repository(tmp_path):
-    (tmp_path / "models").mkdir()
-    return Repository(tmp_path / "models")
-
-
-@pytest.fixture(scope="module")
-def vit(tmp_path_factory):
-    """A folder to copy from; nobody changes it."""
-    return save_image_model(tmp_path_factory.mktemp("sources") / "vit", "vit")
-
-
-@pytest.fixture
-def folder(vit, tmp_path):
-    """A folder of one's own, to spoil."""
-    return shutil.copytree(vit, tmp_path / "vit")
-
-
-def bring(repository, folder, *, dry_run=False, **wishes):
-    [imported] = import_model([str(folder)], Wishes(name="faces", **wishes), repository, dry_run=dry_run)
-    return imported
 
 
 def everything(repository):
@@ -84,10 +59,10 @@ def compare(repository, folder, fake):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_class_answers_as_its_original_prepared_by_its_own_processor(repository, tmp_path, kind):
+def test_each_class_answers_as_its_original_prepared_by_its_own_processor(repository, bring, tmp_path, kind):
     folder = save_image_model(tmp_path / kind, kind)
 
-    imported = bring(repository, folder)
+    imported = bring(folder)
 
     card = repository.card("faces", 1)
     assert card == imported.card
@@ -104,7 +79,7 @@ def test_each_class_answers_as_its_original_prepared_by_its_own_processor(reposi
     assert np.ptp(ours) > 1e-3
 
 
-def test_what_is_staged_is_a_whole_model_without_traffic(repository, folder, tmp_path):
+def test_what_is_staged_is_a_whole_model_without_traffic(repository, bring, folder, tmp_path):
     write_traffic(repository.root, TrafficTable(defaults={}, models={}))
     (folder / "README.md").write_text("---\nlicense: cc-by-4.0\ntags: [vision]\n---\n# A model\n")
     samples, steps = tmp_path / "samples", []
@@ -113,7 +88,7 @@ def test_what_is_staged_is_a_whole_model_without_traffic(repository, folder, tmp
         Image.fromarray(load_photograph(name)).save(samples / "more" / f"{index}.jpg")
     (samples / "notes.txt").write_text("no picture")
 
-    first = bring(repository, folder, samples=samples, tell=steps.append).card
+    first = bring(folder, samples=samples, tell=steps.append).card
 
     assert problems(repository.root) == []
     assert (repository.versions("faces"), repository.listed("faces"), repository.route("faces")) == ((1,), (1,), None)
@@ -127,7 +102,7 @@ def test_what_is_staged_is_a_whole_model_without_traffic(repository, folder, tmp
     np.testing.assert_allclose(run_graph(weights, inputs)["p_fake"], outputs["p_fake"], atol=1e-6)
 
     # A second version answers the golden inputs of the first; here it means the opposite.
-    second = bring(repository, folder, fake_labels=("Real",)).card
+    second = bring(folder, fake_labels=("Real",)).card
 
     assert (second.version, repository.versions("faces"), repository.listed("faces")) == (2, (1, 2), (1,))
     assert first.parity.n >= second.parity.n + len(UNSEEN)
@@ -138,39 +113,49 @@ def test_what_is_staged_is_a_whole_model_without_traffic(repository, folder, tmp
     # A model of another input size is none of its versions.
     before = everything(repository)
     with pytest.raises(RefusedError, match="--as"):
-        bring(repository, save_image_model(tmp_path / "wide", "resnet"))
+        bring(save_image_model(tmp_path / "wide", "resnet"))
     assert everything(repository) == before
 
 
-def test_probabilities_of_several_fake_labels_add_up(repository, tmp_path):
+def test_probabilities_of_several_fake_labels_add_up(repository, bring, tmp_path):
     folder = save_image_model(tmp_path / "three", "vit", labels=("gan", "real", "diffusion"))
     with pytest.raises(RefusedError, match="'diffusion'"):
-        bring(repository, folder)
+        bring(folder)
 
-    imported = bring(repository, folder, fake_labels=("gan", "2"))
+    imported = bring(folder, fake_labels=("gan", "2"))
 
     ours, theirs = compare(repository, folder, [0, 2])
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
     assert "gan + diffusion" in imported.notes[0]
 
 
-def test_a_single_logit_is_read_as_asked(repository, tmp_path):
+def test_a_single_logit_is_read_as_asked(repository, bring, tmp_path):
     folder = save_image_model(tmp_path / "one", "vit", labels=("LABEL_0",))
     with pytest.raises(RefusedError, match="--fake-label 1"):
-        bring(repository, folder)
+        bring(folder)
 
-    bring(repository, folder, fake_labels=("0",))
+    bring(folder, fake_labels=("0",))
 
     ours, theirs = compare(repository, folder, 0)
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
-def test_a_checkpoint_of_pickle_is_opened_only_when_asked(repository, folder):
+def test_a_checkpoint_of_pickle_is_opened_only_when_asked(repository, bring, folder):
     weights = load_file(folder / "model.safetensors")
     torch.save({name: torch.from_numpy(value) for name, value in weights.items()}, folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
     with pytest.raises(RefusedError, match="--trust-pickle"):
-        bring(repository, folder)
+        bring(folder)
 
-    assert bring(repository, folder, trust_pickle=True, dry_run=True).card.version == 1
+    assert bring(folder, trust_pickle=True, dry_run=True).card.version == 1
     assert everything(repository) == {}
+
+
+def test_a_model_is_brought_by_its_name_from_a_hub(hub, repository, bring, vit):
+    hub.repositories["dima806/deepfake_vs_real_image_detection"] = vit
+
+    imported = bring("dima806/deepfake_vs_real_image_detection")
+
+    assert f"dima806/deepfake_vs_real_image_detection at {COMMIT}" in imported.card.source
+    assert imported.card.label_order == ("Real", "Fake")
+    assert repository.versions("faces") == (1,)

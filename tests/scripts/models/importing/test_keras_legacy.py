@@ -11,7 +11,10 @@ import pytest
 from scripts.models.importing.keras_loading import load_keras
 
 # Keras asks TensorFlow for arrays in a way that numpy has given up.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 FILES = Path(__file__).parents[3] / "fixtures" / "keras2"
 NAMES = ("classifier", "nested", "head", "clips")

@@ -8,12 +8,11 @@ import pytest
 from keras import layers
 
 from scripts.demo.samples import MEDIA
-from scripts.models.errors import ModelsError, RefusedError
+from scripts.models.errors import RefusedError
 from scripts.models.importing.importer import import_model
 from scripts.models.importing.keras_split import encoder_for
 from scripts.models.importing.wishes import Wishes
 from scripts.models.publish import read_golden
-from scripts.models.repository import Repository
 from scripts.models.session import run_graph
 from tests.fixtures.keras_networks import (
     FEATURES,
@@ -23,20 +22,16 @@ from tests.fixtures.keras_networks import (
     clip_network,
     head,
     masked_head,
-    spread,
     two_headed,
 )
 
 # Keras asks TensorFlow for arrays in a way that numpy has given up, wherever it reads or writes weights.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 MASKS = np.asarray([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0], [0, 1, 1, 0, 1, 1], [0, 0, 1, 0, 0, 0]], np.float32)
-
-
-@pytest.fixture
-def repository(tmp_path):
-    (tmp_path / "models").mkdir()
-    return Repository(tmp_path / "models")
 
 
 @pytest.fixture(scope="module")
@@ -251,67 +246,6 @@ def test_features_of_a_network_inside_the_encoder_are_found(films):
     assert inner.name in note
 
 
-def any_classifier():
-    return classifier(layers.Dense(1, activation="sigmoid"))
-
-
-def branching():
-    clip = keras.Input((FRAMES, SIDE, SIDE, 3))
-    rows = layers.TimeDistributed(layers.Flatten())(layers.Rescaling(1 / 255)(clip))
-    both = layers.Concatenate()([layers.LSTM(3)(rows), layers.GlobalAveragePooling1D()(rows)])
-    return keras.Model(clip, layers.Dense(1)(both))
-
-
-def mixing(*first):
-    return spread(
-        keras.Sequential(
-            [
-                keras.Input((FRAMES, SIDE, SIDE, 3)),
-                layers.Rescaling(1 / 255),
-                *first,
-                layers.Flatten(),
-                layers.Dense(1, activation="sigmoid"),
-            ]
-        )
-    )
-
-
 def test_a_folder_without_videos_is_refused(repository, tmp_path, encoder):
     with pytest.raises(RefusedError, match="no video of 6 frames"):
         bring(repository, encoder, saved(head(layers.LSTM(3)), tmp_path), samples=tmp_path)
-
-
-BAD = {
-    "head-first": (lambda: [head(layers.LSTM(3)), any_classifier()], {}, "give the encoder first"),
-    "other-encoder": (
-        lambda: [
-            any_classifier(),
-            spread(keras.Sequential([keras.Input((FRAMES, 99)), layers.LSTM(3), layers.Dense(1)])),
-        ],
-        {},
-        "99 values a frame",
-    ),
-    "open-length": (lambda: [any_classifier(), head(layers.LSTM(3), frames=None)], {}, "--frames 16"),
-    "other-length": (lambda: [any_classifier(), head(layers.LSTM(3))], {"frames": 16}, "leave --frames out"),
-    "three-labels": (
-        lambda: [any_classifier(), head(layers.LSTM(3), last=layers.Dense(3, activation="softmax"))],
-        {},
-        "3 values a clip",
-    ),
-    "two-classifiers": (lambda: [any_classifier(), any_classifier()], {}, "none that can be served"),
-    "image-wanted": (lambda: [any_classifier(), head(layers.LSTM(3))], {"modality": "image"}, "judges video"),
-    "convolution-over-frames": (lambda: [mixing(layers.Conv3D(2, 3))], {}, "Conv3D.* looks at several frames"),
-    "convolutional-lstm": (lambda: [mixing(layers.ConvLSTM2D(2, 3))], {}, "ConvLSTM2D.* looks at several frames"),
-    "branches": (lambda: [branching()], {}, "branches"),
-}
-
-
-@pytest.mark.parametrize("kind", BAD)
-def test_what_is_no_video_model_is_refused_in_words_and_changes_nothing(repository, tmp_path, kind):
-    make, wishes, sentence = BAD[kind]
-    files = [saved(network, tmp_path, f"{number}.keras") for number, network in enumerate(make())]
-
-    with pytest.raises(ModelsError, match=sentence):
-        bring(repository, *files, **wishes)
-
-    assert [path for path in repository.root.rglob("*") if path.name != ".lock"] == []

@@ -1,8 +1,8 @@
-"""What is read from a folder of transformers before its weights are."""
+"""What the README beside a model says of its licence."""
 
 import pytest
 
-from scripts.models.importing.checkpoint import licence_of
+from scripts.models.importing.licence import licence_of
 
 
 @pytest.mark.parametrize(

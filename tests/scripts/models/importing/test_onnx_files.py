@@ -11,23 +11,16 @@ from onnx import TensorProto, helper, numpy_helper
 from bentos.media.crops import centre_square, cut
 from bentos.media.prepared import CropShape
 from scripts.demo.photographs import load_photograph
-from scripts.models.errors import ModelsError, RefusedError
+from scripts.models.errors import RefusedError
 from scripts.models.importing.importer import import_model
 from scripts.models.importing.wishes import Wishes
 from scripts.models.publish import read_golden
-from scripts.models.repository import Repository
 from scripts.models.session import run_graph
 from scripts.stack.settings import CHECKOUT
 from tests.fixtures.onnx_networks import SAMPLES, SIDE, byte_network, picture_network, saved, sound_network
 
 UNSEEN = ("retina.jpg", "ihc.png", "coins.png", "brick.png")
 FAKE = {"fake_labels": ("1",)}
-
-
-@pytest.fixture
-def repository(tmp_path):
-    (tmp_path / "models").mkdir()
-    return Repository(tmp_path / "models")
 
 
 @pytest.fixture(scope="module")
@@ -247,14 +240,10 @@ BAD = {
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_what_cannot_be_brought_is_refused_in_words_and_changes_nothing(repository, tmp_path, kind):
+def test_what_cannot_be_brought_is_refused_in_words_and_changes_nothing(refused, tmp_path, kind):
     make, wishes, sentence = BAD[kind]
-    file = make(tmp_path)
 
-    with pytest.raises(ModelsError, match=sentence):
-        bring(repository, file, **wishes)
-
-    assert [path for path in repository.root.rglob("*") if path.name != ".lock"] == []
+    refused(sentence, make(tmp_path), **wishes)
 
 
 def test_probabilities_of_an_unknown_end_are_believed_where_the_command_line_says_so(repository, tmp_path, crops):

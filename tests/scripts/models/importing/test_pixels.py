@@ -7,6 +7,8 @@ import transformers
 from scripts.models.errors import RefusedError
 from scripts.models.importing.pixels import Processor
 
+pytestmark = pytest.mark.integration
+
 RNG = np.random.default_rng(5)
 
 

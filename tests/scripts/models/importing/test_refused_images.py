@@ -1,7 +1,6 @@
 """Folders of picture classifiers that are refused, each with a sentence, and nothing is changed."""
 
 import json
-import shutil
 
 import numpy as np
 import psutil
@@ -10,37 +9,9 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from bentos.contract import Modality
-from scripts.models.errors import ModelsError, RefusedError
-from scripts.models.importing.importer import import_model
-from scripts.models.importing.wishes import Wishes
-from scripts.models.repository import Repository
-from tests.fixtures.image_models import save_image_model
+from scripts.models.errors import RefusedError
 
-
-@pytest.fixture
-def repository(tmp_path):
-    (tmp_path / "models").mkdir()
-    return Repository(tmp_path / "models")
-
-
-@pytest.fixture(scope="module")
-def vit(tmp_path_factory):
-    """A folder to copy from; nobody changes it."""
-    return save_image_model(tmp_path_factory.mktemp("sources") / "vit", "vit")
-
-
-@pytest.fixture
-def folder(vit, tmp_path):
-    """A folder of one's own, to spoil."""
-    return shutil.copytree(vit, tmp_path / "vit")
-
-
-def bring(repository, folder, **wishes):
-    import_model([str(folder)], Wishes(name="faces", **wishes), repository)
-
-
-def left(repository):
-    return [file for file in repository.root.rglob("*") if file.name != ".lock"]
+pytestmark = pytest.mark.integration
 
 
 def change(file, **changes):
@@ -54,13 +25,12 @@ class Trap:
         return (open, ("trapped", "w"))
 
 
-def test_even_a_trusted_pickle_runs_no_code(repository, folder, monkeypatch, tmp_path):
+def test_even_a_trusted_pickle_runs_no_code(refused, folder, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     torch.save({"vit.layernorm.weight": Trap()}, folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
 
-    with pytest.raises(RefusedError, match="cannot load"):
-        bring(repository, folder, trust_pickle=True)
+    refused("cannot load", folder, error=RefusedError, trust_pickle=True)
     assert not (tmp_path / "trapped").exists()
 
 
@@ -142,33 +112,27 @@ def processor_with(**changes):
         pytest.param(processor_with(size={"height": 48, "width": 48}), "cannot take an input", id="another size"),
     ],
 )
-def test_bad_input_is_refused_and_changes_nothing(repository, folder, spoil, sentence):
+def test_bad_input_is_refused_and_changes_nothing(refused, folder, spoil, sentence):
     spoil(folder)
 
-    with pytest.raises(RefusedError, match=sentence):
-        bring(repository, folder)
-    assert left(repository) == []
+    refused(sentence, folder, error=RefusedError)
 
 
-def test_a_wished_modality_has_to_be_that_of_the_source(repository, folder):
-    with pytest.raises(RefusedError, match="judges image, not audio"):
-        bring(repository, folder, modality=Modality.AUDIO)
+def test_a_wished_modality_has_to_be_that_of_the_source(refused, folder):
+    refused("judges image, not audio", folder, error=RefusedError, modality=Modality.AUDIO)
 
 
-def test_too_little_memory_is_said_before_anything_is_loaded(repository, folder, monkeypatch):
+def test_too_little_memory_is_said_before_anything_is_loaded(refused, folder, monkeypatch):
     memory = psutil.virtual_memory()._replace(available=100_000)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
 
-    with pytest.raises(ModelsError, match="GB are free"):
-        bring(repository, folder)
+    refused("GB are free", folder)
 
 
-def test_memory_that_runs_out_half_way_is_told(repository, folder, monkeypatch):
+def test_memory_that_runs_out_half_way_is_told(refused, folder, monkeypatch):
     def full(*_args, **_options):
         raise MemoryError
 
     monkeypatch.setattr("scripts.models.importing.image_classifiers.convert", full)
 
-    with pytest.raises(ModelsError, match="not enough memory"):
-        bring(repository, folder)
-    assert left(repository) == []
+    refused("not enough memory", folder)

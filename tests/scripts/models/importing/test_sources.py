@@ -70,3 +70,17 @@ def test_a_broken_configuration_is_said(here, text):
 
     with pytest.raises(RefusedError, match=r"config\.json of vit"):
         resolve(["vit"], WISHES)
+
+
+def test_a_folder_without_a_configuration_is_refused(here):
+    (here / "vit" / "config.json").unlink()
+
+    with pytest.raises(RefusedError, match=r"no config\.json"):
+        resolve(["vit"], WISHES)
+
+
+def test_a_model_with_code_of_its_own_is_refused(here):
+    (here / "vit" / "config.json").write_text(json.dumps({"auto_map": {"AutoModel": "x.Y"}}))
+
+    with pytest.raises(RefusedError, match="auto_map"):
+        resolve(["vit"], WISHES)

@@ -21,6 +21,8 @@ from scripts.models.text.text_classifier import TextClassifier, open_graph
 from scripts.stack.repository import problems
 from tests.fixtures.text_models import KINDS, TOKENS, save_text_model
 
+pytestmark = pytest.mark.integration
+
 # Texts that the check of an import does not look at, each of one window.
 UNSEEN = ("The import statement is run.", "yield is for generators, and not for sums", "Nobody knows.", "Żółw i 🐢 ∑")
 
