@@ -23,6 +23,7 @@ from scripts.models.repository import Repository
 from scripts.models.serving import Platform, require_triton
 from scripts.models.tolerance import TOLERANCE
 from scripts.stack.control import ModelError, TritonControl, TritonUnreachableError, Version
+from scripts.stack.loads import load_listed
 from scripts.stack.repository import RepositoryError, served
 
 LOAD_DEADLINE_S: Final = 300.0
@@ -116,7 +117,7 @@ async def bring(repository: Repository, platform: Platform, unit: Collection[Car
         before = list_unit(repository, unit, await _loaded(control))
         try:
             for card in unit:
-                await _load(control, card)
+                await _load(repository, control, card)
             await check_golden(repository, platform, unit)
         except BaseException:
             await take_back(repository, control, before)
@@ -132,7 +133,7 @@ async def take_back(repository: Repository, control: TritonControl, before: Mapp
         # It holds what it held before in any case, and the next command tries again.
         try:
             if model in in_use:
-                await control.load(model, deadline_s=LOAD_DEADLINE_S)
+                await load_listed(control, repository.root, model, deadline_s=LOAD_DEADLINE_S)
             else:
                 await control.unload(model, deadline_s=LOAD_DEADLINE_S)
         except (ModelError, TritonUnreachableError):
@@ -183,7 +184,7 @@ async def drop_unneeded(
                 with repository.changing():
                     repository.list_versions(model, tuple(wanted))
             if changed or there != wanted:
-                await control.load(model, deadline_s=LOAD_DEADLINE_S)
+                await load_listed(control, repository.root, model, deadline_s=LOAD_DEADLINE_S)
         elif there:
             await control.unload(model, deadline_s=LOAD_DEADLINE_S)
         dropped += [Version(model, number) for number in sorted(there - wanted)]
@@ -222,9 +223,9 @@ async def _loaded(control: TritonControl) -> frozenset[Version]:
         ) from error
 
 
-async def _load(control: TritonControl, card: Card) -> None:
+async def _load(repository: Repository, control: TritonControl, card: Card) -> None:
     try:
-        await control.load(card.model, deadline_s=LOAD_DEADLINE_S)
+        await load_listed(control, repository.root, card.model, deadline_s=LOAD_DEADLINE_S)
         await control.ask(Version(card.model, card.version), deadline_s=_ASK_DEADLINE_S)
     except (ModelError, TritonUnreachableError) as error:
         raise RefusedError(

@@ -5,9 +5,8 @@ import contextlib
 import json
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -126,7 +125,7 @@ class TritonControl:
     async def _at_rest(self, model: str, deadline_s: float) -> AsyncGenerator[Callable[[], float]]:
         """Change a model once none of its versions is on its way in or out; gives the seconds that are left.
 
-        A load that fails while another version is still being unloaded has brought Triton down (signal 11, in 24.10).
+        A load beside a version that is still being unloaded is answered in an order that nobody can foresee.
 
         Raises:
             ModelBusyError: A version is on its way all the time.
@@ -182,51 +181,6 @@ class TritonControl:
             synthetic.set_data_from_numpy(value)
             inputs.append(synthetic)
         return inputs
-
-
-async def load_served(
-    control: TritonControl, repository: Path, served: Mapping[str, Sequence[int]], *, deadline_s: float
-) -> AsyncIterator[str]:
-    """Load models side by side and ask every version; yield each model's name when all its versions have answered.
-
-    A file may list a version that nobody serves, because a command was killed while it tried it. As Triton loads all
-    that is listed or nothing, it is told the served ones where that fails, and where the file lacks one of them,
-    because the traffic table was put back by hand.
-
-    Raises:
-        ModelError: One of them could not be loaded or did not answer.
-    """
-
-    async def one(model: str) -> str:
-        try:
-            await _load_listed(control, model, served[model], deadline_s=deadline_s)
-        except ModelError as error:
-            try:
-                config = await asyncio.to_thread((repository / model / "config.pbtxt").read_bytes)
-                await control.load_exactly(model, config, served[model], deadline_s=deadline_s)
-            except (OSError, ValueError, text_format.Error, ModelError):
-                raise error from None
-        for number in served[model]:
-            await control.ask(Version(model, number), deadline_s=deadline_s)
-        return model
-
-    tasks = [asyncio.create_task(one(model)) for model in served]
-    try:
-        for done in asyncio.as_completed(tasks):
-            yield await done
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _load_listed(control: TritonControl, model: str, numbers: Sequence[int], *, deadline_s: float) -> None:
-    """Load what a model's file lists. Raises `ModelError` also where these versions are not among that."""
-    await control.load(model, deadline_s=deadline_s)
-    loaded = await control.loaded(deadline_s=deadline_s)
-    for number in numbers:
-        if Version(model, number) not in loaded:
-            raise ModelError(f"{model}: version {number} is served, and config.pbtxt does not list it.")
 
 
 @contextlib.contextmanager

@@ -19,8 +19,8 @@ from scripts.stack.control import (
     TritonControl,
     TritonUnreachableError,
     Version,
-    load_served,
 )
+from scripts.stack.loads import load_served
 from scripts.stack.repository import RepositoryError, served
 
 _PROBLEMS: Final = (ModelError, TritonUnreachableError, RepositoryError)

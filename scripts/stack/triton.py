@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from scripts.stack.control import KEY_NAME, ModelError, TritonControl, TritonUnreachableError, load_served
+from scripts.stack.control import KEY_NAME, ModelError, TritonControl, TritonUnreachableError
+from scripts.stack.loads import load_served
 from scripts.stack.program import NotReadyError, Program, StartError
 from scripts.stack.repository import RepositoryError, served
 from scripts.stack.sessions import sweep_shared_memory
