@@ -16,6 +16,7 @@ pytest_plugins = [
     "tests.fixtures.identity_provider",
     "tests.fixtures.kept",
     "tests.fixtures.labelled",
+    "tests.fixtures.logs",
     "tests.fixtures.people",
     "tests.fixtures.postgres",
     "tests.fixtures.site",

@@ -2,10 +2,11 @@
 
 import dataclasses
 import io
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+import pytest_asyncio
 from PIL import Image
 from pydantic import SecretStr
 
@@ -24,12 +25,15 @@ from bentos.errors import (
 from bentos.fakes import FakeInference, FakeModel, fake_signature
 from bentos.http.calls import Call, Thumbnail
 from bentos.image import ImageDetector
-from bentos.media.pool import MediaPool, PoolLimits
+from bentos.media.pool import MediaPool
 from bentos.parts import Parts
 from bentos.repository import ModelRepository
 from bentos.settings import BentoSettings
 from bentos.video import VideoDetector
 from tests.fixtures import media
+
+# They share the processes of `media_pool`, and with them a loop.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CROP = {"crop": (np.uint8, (224, 224, 3))}
 FRAMES, FEATURES, SAMPLES = 16, 64, 32_000
@@ -83,19 +87,18 @@ def inference() -> FakeInference:
     return fake_inference()
 
 
-@pytest.fixture
-async def open_detector(inference: FakeInference, tmp_path) -> AsyncIterator[Open]:
+@pytest_asyncio.fixture(loop_scope="module")
+async def open_detector(inference: FakeInference, media_pool: MediaPool, tmp_path) -> Open:
     settings = BentoSettings(bento_token=SecretStr("t" * 32), reference_key=SecretStr("r" * 32), spool=tmp_path)
     repository = ModelRepository.at("model_repository")
     await repository.refresh()
-    async with MediaPool(PoolLimits(processes=1)) as pool:
 
-        def open_with(kind: type[Detector]) -> Detector:
-            detector = kind()
-            detector.use(Parts(settings=settings, repository=repository, inference=inference, media=pool))
-            return detector
+    def open_with(kind: type[Detector]) -> Detector:
+        detector = kind()
+        detector.use(Parts(settings=settings, repository=repository, inference=inference, media=media_pool))
+        return detector
 
-        yield open_with
+    return open_with
 
 
 def call(medium: bytes, *, model: str | None = None, seconds: float = 60, **options) -> Call:
@@ -255,22 +258,3 @@ async def test_scores_that_are_no_probabilities_are_never_shown(open_detector, i
     inference.models["image_cnn", 1] = broken
     with pytest.raises(BrokenModelError):
         await detect(open_detector(ImageDetector.inner), media.encoded(media.scenery()))
-
-
-def test_a_missing_secret_stops_the_start(monkeypatch):
-    monkeypatch.delenv("BONAFIDE_BENTO_TOKEN", raising=False)
-    monkeypatch.setenv("BONAFIDE_REFERENCE_KEY", "short-secret")
-    with pytest.raises(ValueError, match="bento_token") as failure:
-        ImageDetector.inner.check_environment()
-    assert "short-secret" not in str(failure.value)
-
-
-def test_each_service_has_a_port_and_answers_on_the_loopback_only():
-    hosts = [service.config["http"] for service in (ImageDetector, VideoDetector, AudioDetector)]
-    assert [host["port"] for host in hosts] == [3001, 3002, 3003]
-    assert {str(host["host"]) for host in hosts} == {"127.0.0.1"}
-    assert [service.inner.modality for service in (ImageDetector, VideoDetector, AudioDetector)] == [
-        Modality.IMAGE,
-        Modality.VIDEO,
-        Modality.AUDIO,
-    ]

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import numpy as np
 import pytest
+import pytest_asyncio
 from obstore.store import MemoryStore
 from pydantic import SecretStr
 
@@ -36,7 +37,7 @@ from bentos.errors import (
 from bentos.fakes import FakeInference, FakeModel, fake_signature
 from bentos.http.calls import Call
 from bentos.image import ImageDetector
-from bentos.media.pool import MediaPool, PoolLimits
+from bentos.media.pool import MediaPool
 from bentos.media.tasks import MediaTask
 from bentos.parts import Parts
 from bentos.progress import Course
@@ -45,6 +46,9 @@ from bentos.settings import BentoSettings
 from bentos.shadow import MOST_WAITING
 from bentos.video import VideoDetector
 from tests.fixtures import media
+
+# They share the processes of `media_pool`, and with them a loop.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SIDE, FRAMES, FEATURES = 32, 16, 8
 PICTURE = media.encoded(media.scenery())
@@ -134,7 +138,7 @@ class Slow(FakeInference):
 class Bench:
     """A detector over a repository in memory, and how to ask it."""
 
-    def __init__(self, store: MemoryStore, parts: Parts, inference: Slow) -> None:
+    def __init__(self, store: MemoryStore, parts: Parts, inference: Slow, patch: pytest.MonkeyPatch) -> None:
         self.store, self.parts, self.inference = store, parts, inference
         self.decoded: list[object] = []
         run = parts.media.run
@@ -143,7 +147,7 @@ class Bench:
             self.decoded.append(task)
             return await run(task, *args, **options)
 
-        parts.media.run = counted
+        patch.setattr(parts.media, "run", counted)
         self.detector: Detector = ImageDetector.inner()
         self.detector.use(parts)
 
@@ -179,8 +183,8 @@ class Bench:
         return found
 
 
-@pytest.fixture
-async def bench(tmp_path) -> AsyncIterator[Bench]:
+@pytest_asyncio.fixture(loop_scope="module")
+async def bench(media_pool: MediaPool, tmp_path) -> AsyncIterator[Bench]:
     store = MemoryStore()
     for one in CARDS:
         await store.put_async(f"{one.model}/{one.version}/card.json", msgspec.json.encode(one))
@@ -197,9 +201,9 @@ async def bench(tmp_path) -> AsyncIterator[Bench]:
         }
     )
     settings = BentoSettings(bento_token=SecretStr("t" * 32), reference_key=SecretStr("r" * 32), spool=tmp_path)
-    async with MediaPool(PoolLimits(processes=1)) as pool:
-        parts = Parts(settings=settings, repository=ModelRepository(store), inference=inference, media=pool)
-        bench = Bench(store, parts, inference)
+    parts = Parts(settings=settings, repository=ModelRepository(store), inference=inference, media=media_pool)
+    with pytest.MonkeyPatch.context() as patch:
+        bench = Bench(store, parts, inference, patch)
         await bench.serve()
         yield bench
         await bench.detector._shadows.close()
@@ -370,7 +374,7 @@ async def test_a_member_that_is_too_slow_leaves_the_others_time_to_answer(bench:
     await bench.serve(both())
     await bench.ask(model="both")
     bench.inference.slow["usual", 1] = 60
-    detection = await bench.ask(model="both", seconds=2)
+    detection = await bench.ask(model="both", seconds=1)
     assert [score.model for score in detection.members] == ["other"]
     assert "usual (deadline_exceeded)" in detection.unscored[0].message
     assert bench.figures("usual", 1, "member").errors == 1

@@ -1,5 +1,6 @@
 """Named proxies are believed; other hosts and plain HTTP are refused where the settings say so."""
 
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -13,19 +14,20 @@ from gateway.detections.fakes import Script
 from gateway.settings import GatewaySettings
 from tests.fixtures.gateway import JPEG, make_account, running_app
 
+Asking = Callable[..., httpx.AsyncClient]
 CLIENT = ("203.0.113.9", 4000)
 PROXY = ("10.0.0.2", 4000)
 
 
-@pytest.fixture
-def settings(tmp_path: Any) -> GatewaySettings:
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> GatewaySettings:
     return GatewaySettings.model_validate(
         {
             "database_url": "postgresql+psycopg:///unused",
             "bento_token": "x" * 32,
             "reference_key": "x" * 32,
             "token_key": "x" * 32,
-            "spool": tmp_path,
+            "spool": tmp_path_factory.mktemp("spool"),
             "trusted_proxies": ["10.0.0.0/8", "fd00::/8"],
             "trusted_hosts": ["api.example.org", "*.example.net"],
         }
@@ -102,15 +104,24 @@ def test_what_is_no_network_is_refused_at_start(settings: GatewaySettings) -> No
         GatewaySettings.model_validate(settings.model_dump() | {"trusted_proxies": ["proxy.example.org"]})
 
 
-def asking(settings: GatewaySettings, scheme: str = "http") -> httpx.AsyncClient:
-    """A client of a gateway that is not started: what is asked here comes no farther than the edge."""
-    transport = httpx.ASGITransport(build_app(settings), client=PROXY)
-    return httpx.AsyncClient(transport=transport, base_url=f"{scheme}://api.example.org")
+@pytest.fixture(scope="module")
+def asking(settings: GatewaySettings) -> Asking:
+    """Makes clients of gateways that are not started: what is asked here comes no farther than the edge."""
+    built: dict[str, Any] = {}
+
+    def ask(scheme: str = "http", **changed: object) -> httpx.AsyncClient:
+        name = repr(sorted(changed.items()))
+        if name not in built:
+            built[name] = build_app(settings.model_copy(update=changed))
+        transport = httpx.ASGITransport(built[name], client=PROXY)
+        return httpx.AsyncClient(transport=transport, base_url=f"{scheme}://api.example.org")
+
+    return ask
 
 
 @pytest.mark.parametrize("host", ["api.example.org", "API.Example.org:8000", "api.example.org.", "a.b.example.net"])
-async def test_a_host_that_is_named_is_served(settings: GatewaySettings, host: str) -> None:
-    async with asking(settings) as http:
+async def test_a_host_that_is_named_is_served(asking: Asking, host: str) -> None:
+    async with asking() as http:
         answer = await http.get("/v1/nowhere", headers={"host": host})
     assert answer.json()["code"] == "not_found"
 
@@ -118,8 +129,8 @@ async def test_a_host_that_is_named_is_served(settings: GatewaySettings, host: s
 @pytest.mark.parametrize(
     "host", ["evil.example", "example.net", "api.example.org.evil.example", "[::1]:8000", "127.0.0.1", "", "a b"]
 )
-async def test_another_host_is_400_in_the_shape_of_the_path(settings: GatewaySettings, host: str) -> None:
-    async with asking(settings) as http:
+async def test_another_host_is_400_in_the_shape_of_the_path(asking: Asking, host: str) -> None:
+    async with asking() as http:
         answer = await http.get("/v1/usage", headers={"host": host})
         assert answer.status_code == 400
         assert answer.headers["content-type"] == "application/problem+json"
@@ -130,15 +141,15 @@ async def test_another_host_is_400_in_the_shape_of_the_path(settings: GatewaySet
 
 
 @pytest.mark.parametrize("host", ["[::1]:8000", "::1", "127.0.0.1:8000", "whatever"])
-async def test_any_host_is_served_by_default(settings: GatewaySettings, host: str) -> None:
-    async with asking(settings.model_copy(update={"trusted_hosts": ["*"]})) as http:
+async def test_any_host_is_served_by_default(asking: Asking, host: str) -> None:
+    async with asking(trusted_hosts=["*"]) as http:
         answer = await http.get("/v1/nowhere", headers={"host": host})
     assert answer.json()["code"] == "not_found"
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_plain_http_is_redirected_where_https_is_a_must(settings: GatewaySettings, method: str) -> None:
-    async with asking(settings.model_copy(update={"https_only": True})) as http:
+async def test_plain_http_is_redirected_where_https_is_a_must(asking: Asking, method: str) -> None:
+    async with asking(https_only=True) as http:
         answer = await http.request(method, "/v1/detections%20x?a=b%2F")
         assert answer.status_code == 308
         assert answer.headers["location"] == "https://api.example.org/v1/detections%20x?a=b%2F"
@@ -148,13 +159,13 @@ async def test_plain_http_is_redirected_where_https_is_a_must(settings: GatewayS
         assert forwarded.status_code == 404
 
 
-async def test_browsers_that_come_by_https_are_told_to_stay_with_it(settings: GatewaySettings) -> None:
-    async with asking(settings) as http:
+async def test_browsers_that_come_by_https_are_told_to_stay_with_it(asking: Asking) -> None:
+    async with asking() as http:
         assert "strict-transport-security" not in (await http.get("/v1/nowhere")).headers
-    async with asking(settings, "https") as http:
+    async with asking("https") as http:
         answer = await http.get("/v1/nowhere")
         assert answer.headers["strict-transport-security"] == "max-age=31536000"
-    async with asking(settings.model_copy(update={"hsts_max_age_s": 0}), "https") as http:
+    async with asking("https", hsts_max_age_s=0) as http:
         assert "strict-transport-security" not in (await http.get("/v1/nowhere")).headers
 
 

@@ -36,11 +36,19 @@ def detector() -> Scripted:
 @pytest.fixture
 async def client(detector: Scripted, settings: BentoSettings) -> AsyncIterator[aiohttp.ClientSession]:
     app = TokenMiddleware(DetectionApp(Modality.IMAGE, detector, settings), TOKEN)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=2))
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
+    # Opened once more by its number, which tells asyncio that it is one of TCP, whose small packets are not to wait.
+    with socket.socket(fileno=socket.create_server(("127.0.0.1", 0)).detach()) as listener:
+        config = uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=2)
+        server = uvicorn.Server(config)
+        # What `serve` does, but for its loop, which looks ten times a second whether it is to end.
+        config.load()
+        server.lifespan = config.lifespan_class(config)
+        await server.startup(sockets=[listener])
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         async with aiohttp.ClientSession(url, headers={"authorization": f"Bearer {TOKEN}"}) as session:
             yield session
-        server.should_exit = True
-        await serving
+        for _ in range(100):
+            if not server.server_state.connections:
+                break
+            await asyncio.sleep(0.001)
+        await server.shutdown(sockets=[listener])

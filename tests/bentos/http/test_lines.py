@@ -77,8 +77,17 @@ async def test_what_is_new_at_the_end_is_told_before_the_verdict(client, detecto
     assert told[-1].progress.scores == (score(0), score(1))
 
 
-async def test_without_the_header_nothing_is_told(client, detector):
-    detector.script = three_steps
+async def test_without_the_header_nothing_is_told(client, detector, monkeypatch):
+    monkeypatch.setattr(module, "PAUSE_S", 0.05)
+
+    async def two_steps(call: Call) -> Detection:
+        call.course.begin(2)
+        for step in range(2):
+            await asyncio.sleep(0.15)
+            call.course.advance(step + 1, [score(step)])
+        return verdict_on(call)
+
+    detector.script = two_steps
     async with client.post("/detect", data=b"clip") as response:
         assert response.content_type == "application/json"
         assert msgspec.json.decode(await response.read(), type=Detection).evidence.width == 4

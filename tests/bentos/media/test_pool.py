@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import pytest_asyncio
 
 from bentos.errors import (
     DeadlineExceededError,
@@ -39,6 +40,16 @@ async def pool() -> AsyncIterator[MediaPool]:
         yield pool
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lasting() -> AsyncIterator[MediaPool]:
+    """A pool for the tests after which its processes are as before; they run on one loop."""
+    async with MediaPool(SHORT_LIMITS) as pool:
+        yield pool
+
+
+on_one_loop = pytest.mark.asyncio(loop_scope="module")
+
+
 async def pid_of(pool: MediaPool) -> int:
     return int((await pool.run(tasks.task(tasks.take_time), b"", Order(), timeout_s=LONG)).codec)
 
@@ -52,24 +63,26 @@ async def until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
     return True
 
 
-async def test_a_picture_comes_back_as_it_would_here(pool: MediaPool) -> None:
+@on_one_loop
+async def test_a_picture_comes_back_as_it_would_here(lasting: MediaPool) -> None:
     options = ImageOptions(shape=CropShape(height=64, width=64, resize_filter="area", margin=0.3))
     medium = encoded(with_faces(300))
-    there = await pool.run(PREPARE_IMAGE, medium, options, timeout_s=LONG)
+    there = await lasting.run(PREPARE_IMAGE, medium, options, timeout_s=LONG)
     here = prepare_image(medium, options)
     assert there.faces == here.faces
     assert (there.crops == here.crops).all()
 
 
-async def test_videos_and_sounds_come_back_too(pool: MediaPool, tmp_path: Path) -> None:
+@on_one_loop
+async def test_videos_and_sounds_come_back_too(lasting: MediaPool, tmp_path: Path) -> None:
     shape = CropShape(height=32, width=32, resize_filter="bilinear", margin=0.2)
     path = tmp_path / "clip"
     path.write_bytes(clip(frames_of(with_faces(160, width=480, height=320), 10)))
-    video = await pool.run(PREPARE_VIDEO, path, VideoOptions(shape=shape, frames=4), timeout_s=LONG)
+    video = await lasting.run(PREPARE_VIDEO, path, VideoOptions(shape=shape, frames=4), timeout_s=LONG)
     assert video.crops.shape == (4, 32, 32, 3)
     assert video.crops.dtype == np.uint8
     assert [crop.index for crop in video.tracks[0]] == [0, 1, 2, 3]
-    audio = await pool.run(PREPARE_AUDIO, sound(tone(2)), AudioOptions(samples=16_000, hop=8_000), timeout_s=LONG)
+    audio = await lasting.run(PREPARE_AUDIO, sound(tone(2)), AudioOptions(samples=16_000, hop=8_000), timeout_s=LONG)
     assert audio.windows.shape == (3, 16_000)
     assert audio.windows.dtype == np.float32
     assert audio.spans[1] == (0.5, 1.5)
@@ -87,37 +100,41 @@ async def test_nothing_starts_before_it_is_needed(pool: MediaPool) -> None:
     assert len(pool.pids) == 1
 
 
-async def test_bytes_and_paths_arrive_whole(pool: MediaPool, tmp_path: Path) -> None:
+@on_one_loop
+async def test_bytes_and_paths_arrive_whole(lasting: MediaPool, tmp_path: Path) -> None:
     medium = os.urandom(3_000_000)
     path = tmp_path / "medium"
     path.write_bytes(medium)
     size = tasks.task(tasks.tell_size)
-    assert (await pool.run(size, medium, Order(), timeout_s=LONG)).codec == "3000000"
-    assert (await pool.run(size, path, Order(), timeout_s=LONG)).codec == "3000000"
+    assert (await lasting.run(size, medium, Order(), timeout_s=LONG)).codec == "3000000"
+    assert (await lasting.run(size, path, Order(), timeout_s=LONG)).codec == "3000000"
 
 
-async def test_a_refusal_keeps_its_kind_and_its_words(pool: MediaPool) -> None:
+@on_one_loop
+async def test_a_refusal_keeps_its_kind_and_its_words(lasting: MediaPool) -> None:
     with pytest.raises(UnreadableMediaError, match="just so"):
-        await pool.run(tasks.task(tasks.refuse), b"", Order(codec="just so"), timeout_s=LONG)
+        await lasting.run(tasks.task(tasks.refuse), b"", Order(codec="just so"), timeout_s=LONG)
 
 
+@on_one_loop
 async def test_an_unforeseen_error_is_ours_and_the_process_goes_on(
-    pool: MediaPool, caplog: pytest.LogCaptureFixture
+    lasting: MediaPool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    before = await pid_of(pool)
+    before = await pid_of(lasting)
     with pytest.raises(DetectionError) as caught:
-        await pool.run(tasks.task(tasks.stumble), b"", Order(), timeout_s=LONG)
+        await lasting.run(tasks.task(tasks.stumble), b"", Order(), timeout_s=LONG)
     assert caught.value.status == 500
     assert "ZeroDivisionError" in caplog.text
-    assert await pid_of(pool) == before
+    assert await pid_of(lasting) == before
 
 
-async def test_an_answer_of_the_wrong_type_is_not_believed(pool: MediaPool) -> None:
-    before = await pid_of(pool)
+@on_one_loop
+async def test_an_answer_of_the_wrong_type_is_not_believed(lasting: MediaPool) -> None:
+    before = await pid_of(lasting)
     with pytest.raises(DetectionError) as caught:
-        await pool.run(tasks.task(tasks.lie), b"", Order(), timeout_s=LONG)
+        await lasting.run(tasks.task(tasks.lie), b"", Order(), timeout_s=LONG)
     assert caught.value.status == 500
-    assert await pid_of(pool) != before
+    assert await pid_of(lasting) != before
 
 
 async def test_secrets_stay_with_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,13 +162,13 @@ async def test_a_task_whose_process_is_killed_is_run_again_once(pool: MediaPool)
 
 async def test_a_killed_process_costs_no_other_task(pool: MediaPool) -> None:
     slow = tasks.task(tasks.take_time)
-    await asyncio.gather(*(pool.run(slow, b"", Order(seconds=0.5), timeout_s=LONG) for _ in range(4)))
-    assert len(pool.pids) == 2
-    victim = asyncio.create_task(pool.run(slow, b"", Order(seconds=3.0), timeout_s=LONG))
-    await asyncio.sleep(0.1)
+    await asyncio.gather(*(pool.run(slow, b"", Order(seconds=0.1), timeout_s=LONG) for _ in range(4)))
+    assert await until(lambda: len(pool.pids) == 2)
+    victim = asyncio.create_task(pool.run(slow, b"", Order(seconds=1.0), timeout_s=LONG))
+    assert await until(lambda: len(pool._busy) == 1)
     (busy,) = pool._busy
     bystander = asyncio.create_task(pool.run(slow, b"", Order(seconds=1.0), timeout_s=LONG))
-    await asyncio.sleep(0.1)
+    assert await until(lambda: len(pool._busy) == 2)
     os.kill(busy.pid, signal.SIGKILL)
     assert (await victim).codec != str(busy.pid)
     assert (await bystander).codec != str(busy.pid)
@@ -195,7 +212,7 @@ async def test_a_task_over_its_own_limit_is_too_costly() -> None:
 async def test_the_queue_is_bounded_and_waiting_counts(pool: MediaPool) -> None:
     slow = tasks.task(tasks.take_time)
     await pid_of(pool)
-    calls = [asyncio.create_task(pool.run(slow, b"", Order(seconds=2.0), timeout_s=LONG)) for _ in range(2)]
+    calls = [asyncio.create_task(pool.run(slow, b"", Order(seconds=1.0), timeout_s=LONG)) for _ in range(2)]
     await until(lambda: len(pool._busy) == 2)
     waiting = [asyncio.create_task(pool.run(slow, b"", Order(), timeout_s=0.2)) for _ in range(4)]
     await asyncio.sleep(0.05)
@@ -207,15 +224,16 @@ async def test_the_queue_is_bounded_and_waiting_counts(pool: MediaPool) -> None:
     assert pool.waiting == 0
 
 
-async def test_a_short_task_outlives_its_caller_and_the_process_is_used_again(pool: MediaPool) -> None:
-    before = await pid_of(pool)
-    call = asyncio.create_task(pool.run(tasks.task(tasks.take_time), b"", Order(seconds=0.1), timeout_s=LONG))
+@on_one_loop
+async def test_a_short_task_outlives_its_caller_and_the_process_is_used_again(lasting: MediaPool) -> None:
+    before = await pid_of(lasting)
+    call = asyncio.create_task(lasting.run(tasks.task(tasks.take_time), b"", Order(seconds=0.1), timeout_s=LONG))
     await asyncio.sleep(0.05)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    assert await until(lambda: not pool._busy)
-    assert await pid_of(pool) == before
+    assert await until(lambda: not lasting._busy)
+    assert await pid_of(lasting) == before
 
 
 async def test_a_long_task_of_a_gone_caller_is_killed_and_its_place_is_free() -> None:
@@ -232,7 +250,7 @@ async def test_a_long_task_of_a_gone_caller_is_killed_and_its_place_is_free() ->
 
 async def test_a_caller_that_leaves_the_queue_leaves_no_trace(pool: MediaPool) -> None:
     slow = tasks.task(tasks.take_time)
-    calls = [asyncio.create_task(pool.run(slow, b"", Order(seconds=0.5), timeout_s=LONG)) for _ in range(4)]
+    calls = [asyncio.create_task(pool.run(slow, b"", Order(seconds=0.2), timeout_s=LONG)) for _ in range(4)]
     await asyncio.sleep(0.05)
     calls[3].cancel()
     outcomes = await asyncio.gather(*calls, return_exceptions=True)

@@ -115,7 +115,7 @@ async def test_a_call_that_is_still_under_way_is_waited_for(either, wayward):
 
 async def test_but_no_longer_than_the_call_may_take(either, wayward):
     wayward.otherwise = problem(409, "idempotency_in_progress", Retry_After="0")
-    client = either.client(wayward.url, timeouts=Timeouts(total=0.5))
+    client = either.client(wayward.url, timeouts=Timeouts(total=0.3))
 
     begun = time.monotonic()
     # Which of the two depends on whether the deadline falls between two attempts or into one.
@@ -147,7 +147,7 @@ async def test_the_wait_that_the_api_asks_for_is_kept(either, wayward):
 
 async def test_silence_ends_with_the_call(either, wayward):
     wayward.otherwise = wayward.stall()
-    client = either.client(wayward.url, timeouts=Timeouts(total=0.6))
+    client = either.client(wayward.url, timeouts=Timeouts(total=0.3))
 
     begun = time.monotonic()
     with pytest.raises(CallTimeoutError) as caught:
@@ -229,7 +229,7 @@ async def test_a_redirect_is_not_followed_with_the_key(either, wayward):
 
 async def test_a_trickle_ends_with_the_call(either, wayward):
     wayward.otherwise = wayward.trickle()
-    client = either.client(wayward.url, timeouts=Timeouts(total=0.8))
+    client = either.client(wayward.url, timeouts=Timeouts(total=0.4))
 
     begun = time.monotonic()
     with pytest.raises(CallTimeoutError):
@@ -242,7 +242,7 @@ async def test_a_server_that_does_not_take_the_file_is_not_waited_for(either, wa
     unread = wayward.stall()
     unread.unread = True
     wayward.otherwise = unread
-    client = either.client(wayward.url, timeouts=Timeouts(send=0.3, total=1.5))
+    client = either.client(wayward.url, timeouts=Timeouts(send=0.2, total=0.7))
 
     begun = time.monotonic()
     with pytest.raises(CallTimeoutError):

@@ -14,7 +14,7 @@ from gateway.errors import OverloadedError
 from gateway.settings import GatewaySettings
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def passwords() -> Iterator[Passwords]:
     """Argon2 at its real cost."""
     made = Passwords()
