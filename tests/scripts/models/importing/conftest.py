@@ -1,6 +1,7 @@
 """What the tests of all families of sources share: a repository, folders to bring, and how a refusal is looked at."""
 
 import shutil
+from functools import cache
 
 import pytest
 from huggingface_hub import constants
@@ -53,6 +54,24 @@ def refused(repository):
         assert [file for file in repository.root.rglob("*") if file.name != ".lock"] == []
 
     return refused
+
+
+@pytest.fixture(scope="session")
+def heard(tmp_path_factory):
+    """Brings each kind of sound once: its folder, the repository and what came of it, which nobody changes."""
+    from tests.fixtures.sound_models import KINDS, save_ast, save_waveform_model  # noqa: PLC0415  # As above.
+
+    @cache
+    def heard(kind):
+        place = tmp_path_factory.mktemp(kind)
+        (place / "models").mkdir()
+        repository = Repository(place / "models")
+        folder = save_waveform_model(place / kind, kind) if kind in KINDS else save_ast(place / kind)
+        wishes = Wishes(name="voices", input_size=1 if kind in KINDS else None)
+        [imported] = import_model([str(folder)], wishes, repository)
+        return folder, repository, imported
+
+    return heard
 
 
 @pytest.fixture

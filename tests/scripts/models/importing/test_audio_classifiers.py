@@ -71,10 +71,8 @@ def served(repository, clip):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_network_of_waveforms_answers_as_its_original(repository, tmp_path, kind):
-    folder = save_waveform_model(tmp_path / kind, kind)
-
-    imported = bring(repository, folder, input_size=1)
+def test_a_network_of_waveforms_answers_as_its_original(heard, kind):
+    folder, repository, imported = heard(kind)
 
     card = repository.card("voices", 1)
     assert card == imported.card
@@ -100,10 +98,9 @@ def test_sound_stays_as_loud_as_it_is_for_a_model_that_wants_it_so(repository, t
         assert served(repository, clip) == pytest.approx(original(folder, clip), abs=1e-4)
 
 
-def test_ast_gets_its_features_in_the_graph(repository, tmp_path):
-    folder = save_ast(tmp_path / "ast")
-
-    card = bring(repository, folder).card
+def test_ast_gets_its_features_in_the_graph(heard):
+    folder, repository, imported = heard("ast")
+    card = imported.card
 
     assert card.input == WaveformInput(samples=127 * 160 + 400, hop=(127 * 160 + 400) // 2)
     assert (card.parity.n, card.parity.largest < 1e-4) == (6, True)
@@ -150,15 +147,17 @@ def test_weights_of_older_versions_of_torch_find_their_place_and_the_first_label
     assert any("--input-size" in note for note in imported.notes)
 
 
-def test_recordings_of_one_s_own_are_compared(repository, folder, tmp_path):
+def test_recordings_of_one_s_own_are_compared_and_a_pickle_is_opened_where_it_is_trusted(repository, folder, tmp_path):
+    expected = original(folder, voice(1))
+    only_a_pickle(folder)
     (tmp_path / "mine" / "more").mkdir(parents=True)
     (tmp_path / "mine" / "notes.txt").write_text("These were made in the kitchen.")
     (tmp_path / "mine" / "more" / "clip.wav").write_bytes(sound(voice(2.5)))
-    wishes = Wishes(name="voices", input_size=1, samples=tmp_path / "mine")
 
-    [imported] = import_model([str(folder)], wishes, repository, dry_run=True)
+    imported = bring(repository, folder, input_size=1, samples=tmp_path / "mine", trust_pickle=True)
 
     assert imported.card.parity.n == 3
+    assert served(repository, voice(1)) == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_folder_without_recordings_is_refused(repository, folder, tmp_path):
@@ -245,12 +244,3 @@ def test_a_window_of_another_length_than_the_model_can_hear_is_refused(repositor
 def test_ast_is_not_given_more_than_it_hears(repository, tmp_path):
     with pytest.raises(RefusedError, match="1 to 1"):
         bring(repository, save_ast(tmp_path / "ast"), input_size=2)
-
-
-def test_a_pickle_is_opened_where_it_is_trusted(repository, folder):
-    expected = original(folder, voice(1))
-    only_a_pickle(folder)
-
-    bring(repository, folder, input_size=1, trust_pickle=True)
-
-    assert served(repository, voice(1)) == pytest.approx(expected, abs=1e-4)

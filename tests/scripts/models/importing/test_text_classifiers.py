@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import cache
 from pydoc_data.topics import topics
 
 import numpy as np
@@ -50,6 +51,21 @@ def bring(repository, folder, *, dry_run=False, **wishes):
     return imported
 
 
+@pytest.fixture(scope="module")
+def brought(tmp_path_factory):
+    """Brings each kind once: its folder, the repository and what came of it, which nobody changes."""
+
+    @cache
+    def brought(kind):
+        place = tmp_path_factory.mktemp(kind)
+        source = save_text_model(place / "source", kind)
+        write_traffic(place / "models", TrafficTable(defaults={}, models={}))
+        repository = Repository(place / "models")
+        return source, repository, bring(repository, source)
+
+    return brought
+
+
 def staged(repository, version=1):
     folder = repository.root / "essays" / str(version)
     return (folder / "model.onnx").read_bytes(), (folder / "tokenizer.json").read_text()
@@ -65,10 +81,8 @@ def original(folder, text):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_class_answers_as_its_original_with_its_own_tokeniser(repository, tmp_path, kind):
-    folder = save_text_model(tmp_path / kind, kind)
-
-    imported = bring(repository, folder)
+def test_each_class_answers_as_its_original_with_its_own_tokeniser(brought, kind):
+    folder, repository, imported = brought(kind)
 
     card = imported.card
     assert (card.modality, card.label_order) == (Modality.TEXT, ("Human", "ChatGPT"))
@@ -81,8 +95,8 @@ def test_each_class_answers_as_its_original_with_its_own_tokeniser(repository, t
     assert np.ptp(ours) > 1e-3
 
 
-def test_a_long_text_is_read_window_by_window_to_its_end(repository, folder):
-    bring(repository, folder)
+def test_a_long_text_is_read_window_by_window_to_its_end(brought):
+    _, repository, _ = brought("distilbert")
     weights, tokenizer = staged(repository)
     classifier = TextClassifier(open_graph(weights), tokenizer)
     text = topics["dict"][:3000]
@@ -98,8 +112,9 @@ def test_a_long_text_is_read_window_by_window_to_its_end(repository, folder):
     assert score.p_fake == pytest.approx(1 / (1 + np.exp(-mean)), abs=1e-6)
 
 
-def test_a_second_version_keeps_the_golden_texts(repository, folder):
-    bring(repository, folder)
+def test_a_second_version_keeps_the_golden_texts(brought, tmp_path):
+    folder, first, _ = brought("distilbert")
+    repository = Repository(shutil.copytree(first.root, tmp_path / "models"))
     bring(repository, folder)
     inputs, outputs = read_golden(repository.root, "essays", 2)
     assert repository.versions("essays") == (1, 2)
