@@ -65,17 +65,29 @@ def create_app() -> Edge:
 
 def build_app(settings: GatewaySettings) -> Edge:
     """The application, not yet started: its lifespan opens what it needs."""
+    return bind(build_routes(settings), settings)
+
+
+def bind(routes: Litestar, settings: GatewaySettings) -> Edge:
+    """The application of these routes with settings of its own; routes serve one application at a time."""
     metrics = Metrics()
+    routes.state.update({"settings": settings, "metrics": metrics})
+    return Edge(routes, arrival=Arrival(settings), metrics=metrics, access_log=settings.access_log)
+
+
+def build_routes(settings: GatewaySettings) -> Litestar:
+    """All routes and what they share. Of the settings only those of CORS are in them."""
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncGenerator[None]:
+        settings: GatewaySettings = app.state["settings"]
         if settings.migrate_on_start:
             await asyncio.to_thread(migrate, settings.database_url.get_secret_value())
-        async with open_services(settings, metrics) as services:
+        async with open_services(settings, app.state["metrics"]) as services:
             app.state.update(services)
             yield
 
-    app = Litestar(
+    return Litestar(
         route_handlers=[
             health_routes,
             sign_in_routes,
@@ -119,7 +131,6 @@ def build_app(settings: GatewaySettings) -> Edge:
         request_max_body_size=MIB,
         logging_config=None,
     )
-    return Edge(app, arrival=Arrival(settings), metrics=metrics, access_log=settings.access_log)
 
 
 @get("/metrics", media_type=MediaType.TEXT, include_in_schema=False)
