@@ -7,6 +7,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = [
+    "tests.fixtures.authorities",
     "tests.fixtures.bucket",
     "tests.fixtures.leftovers",
     "tests.fixtures.clients",

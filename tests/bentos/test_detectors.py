@@ -141,8 +141,7 @@ async def test_faces_beyond_the_bound_make_the_answer_partial(open_detector, inf
 
 
 async def test_a_video_becomes_tracks_with_a_score_a_frame(open_detector, inference):
-    clip = media.clip(media.frames_of(media.with_faces(250), 30))
-    detection = await detect(open_detector(VideoDetector.inner), clip)
+    detection = await detect(open_detector(VideoDetector.inner), media.film_of_a_face())
     assert isinstance(detection.evidence, VideoEvidence)
     tracks = detection.evidence.tracks
     assert detection.p_fake == max(track.p_fake for track in tracks)
@@ -160,17 +159,17 @@ async def test_a_head_that_judges_clips_as_a_whole_shows_no_scores_of_frames(ope
         signature=dataclasses.replace(head.signature, outputs=outputs),
         answer=lambda batch: {"p_fake": judge_sequences(batch)["p_fake"]},
     )
-    clip = media.clip(media.frames_of(media.with_faces(250), 30))
 
-    detection = await detect(open_detector(VideoDetector.inner), clip)
+    detection = await detect(open_detector(VideoDetector.inner), media.film_of_a_face())
 
     assert [track.frames for track in detection.evidence.tracks] == [()] * len(detection.evidence.tracks)
     assert detection.p_fake == max(track.p_fake for track in detection.evidence.tracks)
 
 
 async def test_a_model_of_pictures_judges_a_video_by_its_frames(open_detector, inference):
-    bright = np.clip(media.with_faces(250).astype(int) + 70, 0, 255).astype(np.uint8)
-    pictures = [*media.frames_of(media.with_faces(250), 16, step=1), *media.frames_of(bright, 14, step=1)]
+    picture = media.with_faces(120, width=640, height=360)
+    bright = np.clip(picture.astype(int) + 70, 0, 255).astype(np.uint8)
+    pictures = [*media.frames_of(picture, 16, step=1), *media.frames_of(bright, 14, step=1)]
     detection = await detect(open_detector(VideoDetector.inner), media.clip(pictures), model="image_cnn")
     assert (detection.modality, detection.model) == (Modality.VIDEO, "image_cnn")
     assert isinstance(detection.evidence, VideoEvidence)
@@ -196,7 +195,7 @@ async def test_a_video_of_few_frames_is_long_enough_for_a_model_of_pictures(open
 
 async def test_a_video_gives_a_thumbnail_to_the_call_that_wants_one(open_detector):
     detector = open_detector(VideoDetector.inner)
-    clip = media.clip(media.frames_of(media.with_faces(250), 30))
+    clip = media.film_of_a_face()
     without, wanting = call(clip), call(clip, thumbnail=Thumbnail(wanted=True))
     await detector.detect(without)
     await detector.detect(wanting)

@@ -398,8 +398,7 @@ async def test_a_medium_at_fault_is_at_fault_for_an_ensemble_too(bench: Bench):
 async def test_a_sequence_and_frames_judge_a_video_together(bench: Bench):
     bench.judge(VideoDetector)
     await bench.serve(both(Member(model="head"), Member(model="usual"), modality=Modality.VIDEO))
-    clip = media.clip(media.frames_of(media.with_faces(250), 30))
-    detection = await bench.ask(clip, model="both")
+    detection = await bench.ask(media.film_of_a_face(), model="both")
     assert isinstance(detection.evidence, VideoEvidence)
     assert detection.p_fake == pytest.approx(0.25)
     assert [(score.model, pytest.approx(score.p_fake)) for score in detection.members] == [
