@@ -63,8 +63,8 @@ def make(folder: Path) -> Repository:
             import_model([str(source)], Wishes(name=name), repository)
         _convert(repository, name)
         config = models / name / CONFIG_FILE
-        # What is asked of them comes row by row; warming up with 32 would take most of the time of a short run.
-        text = config.read_bytes().replace(b"batch_size: 32", b"batch_size: 2")
+        # What is asked of them comes row by row; warming up with 8 would take most of the time of a short run.
+        text = config.read_bytes().replace(b"  batch_size: 8", b"  batch_size: 2")
         write_file(config, write_tuning(text, TUNING))
         repository.list_versions(name, repository.versions(name))
         triton_config.parse(config.read_bytes())

@@ -17,6 +17,8 @@ BACKEND: Final = "onnxruntime"
 PYTHON_BACKEND: Final = "python"
 """Triton's own, for models whose versions bring the `model.py` that runs them."""
 
+_WARMUP_ROWS: Final = 8
+"""The most that a version warms up with, so that loading one takes little from those that answer meanwhile."""
 _AND_OURS: Final = " and with the Python-based backend of the same name that the embedded stack uses"
 _TEMPLATE: Final = """\
 # Triton's description of {name}; ../README.md says what each part is for. This file works with NVIDIA's {backend}
@@ -103,9 +105,13 @@ def render(model: TritonModel) -> bytes:
         delay_us=batching.delay_us,
         timeout_us=batching.timeout_us,
         queue=batching.queue,
-        # The first batch of a size is the slow one, so the smallest and the largest run before the model is ready. A
+        # The first run is the slow one, so one row and a small batch go through before the model is ready. A
         # model of texts scores one of its own when it is loaded; Triton would send it empty ones.
-        warmups="\n".join(_warmup(model.inputs, size) for size in (1, batching.maximum) if not _takes_text(model)),
+        warmups="\n".join(
+            _warmup(model.inputs, size)
+            for size in sorted({1, min(batching.maximum, _WARMUP_ROWS)})
+            if not _takes_text(model)
+        ),
         parameters="\n".join(
             f"parameters {{ key: {_quoted(key)} value {{ string_value: {_quoted(value)} }} }}"
             for key, value in {**about, **model.parameters}.items()
