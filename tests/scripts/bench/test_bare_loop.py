@@ -18,6 +18,7 @@ def test_loop_scores_with_the_served_weights():
     assert 0 <= min(scores) <= max(scores) <= 1
 
 
+@pytest.mark.integration
 def test_round_counts_both_processes(tmp_path):
     (jpeg,) = encode_photographs(1, 7, lambda _jpeg: 1)
     pictures = [tmp_path / f"{number}.jpg" for number in range(2)]
@@ -30,6 +31,7 @@ def test_round_counts_both_processes(tmp_path):
     assert measured.cpu_s["loop"] <= 2.5
 
 
+@pytest.mark.integration
 def test_a_process_that_dies_is_noticed(tmp_path):
     with pytest.raises(BareLoopError, match="without a result"):
         measure_bare_loop(served_image_model(REPOSITORY), [tmp_path / "missing.jpg"] * 2, 0.2)

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from onnxruntime import InferenceSession
 
 from bentos.cards import Card, CropInput, FeatureInput, TextInput, WaveformInput, read_card, read_traffic
 from bentos.contract import Modality
@@ -21,7 +22,7 @@ from bentos.scoring import score_text
 from scripts.demo import samples
 from scripts.demo.photographs import SPLIT, load_photograph
 from scripts.models.publish import CONFIG_FILE, MODEL_FILE, digest_of, read_golden
-from scripts.models.session import run_graph
+from scripts.models.session import open_graph, run_graph
 from scripts.models.text.packing import TOKENIZER_FILE, read_input, score_texts
 from scripts.models.text.text_classifier import window_tokens
 from scripts.models.triton_config import parse
@@ -43,6 +44,11 @@ def weights(model: str) -> bytes:
 
 
 @cache
+def graph(model: str) -> InferenceSession:
+    return open_graph(weights(model))
+
+
+@cache
 def tokenizer() -> str:
     return (REPOSITORY / "text_transformer" / "1" / TOKENIZER_FILE).read_text(encoding="utf-8")
 
@@ -50,7 +56,7 @@ def tokenizer() -> str:
 def answered(model: str, inputs: Mapping[str, NDArray], batch: int) -> Mapping[str, NDArray]:
     """What a model answers to its inputs in batches of that size; that of texts is asked all at once or one by one."""
     if model != "text_transformer":
-        return run_graph(weights(model), inputs, batch=batch)
+        return run_graph(graph(model), inputs, batch=batch)
     texts = read_input(inputs["text"])
     if batch >= len(texts):
         return score_texts(weights(model), tokenizer(), texts)
@@ -84,7 +90,7 @@ def decoded(data: bytes) -> NDArray[np.uint8]:
 
 
 def image_score(picture: NDArray[np.uint8]) -> float:
-    return float(run_graph(weights("image_cnn"), {"crop": face_crop(picture)})["p_fake"][0, 0])
+    return float(run_graph(graph("image_cnn"), {"crop": face_crop(picture)})["p_fake"][0, 0])
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -187,9 +193,9 @@ def clip_score(path: Path) -> float:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     sampled = [frames[index] for index in np.linspace(0, len(frames) - 1, 16).astype(int)]
     crops = np.concatenate([face_crop(np.asarray(frame, np.uint8)) for frame in sampled])
-    features = run_graph(weights("video_encoder"), {"crop": crops})["features"]
+    features = run_graph(graph("video_encoder"), {"crop": crops})["features"]
     sequence: Mapping[str, NDArray] = {"features": features[None], "mask": np.ones((1, 16), np.float32)}
-    return float(run_graph(weights("video_lstm"), sequence)["p_fake"][0, 0])
+    return float(run_graph(graph("video_lstm"), sequence)["p_fake"][0, 0])
 
 
 def sound_score(path: Path) -> float:
@@ -201,7 +207,7 @@ def sound_score(path: Path) -> float:
     sound = samples_.astype(np.float32) / 32768
     starts = range(0, len(sound) - wanted.samples + 1, wanted.hop)
     windows = np.stack([sound[start : start + wanted.samples] for start in starts])
-    return float(run_graph(weights("audio_transformer"), {"waveform": windows})["p_fake"].mean())
+    return float(run_graph(graph("audio_transformer"), {"waveform": windows})["p_fake"].mean())
 
 
 def text_score(path: Path) -> float:

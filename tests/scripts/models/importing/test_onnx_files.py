@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from bentos.media.crops import centre_square, cut
 from bentos.media.prepared import CropShape
 from scripts.demo.photographs import load_photograph
+from scripts.demo.samples import MEDIA
 from scripts.models.errors import RefusedError
 from scripts.models.importing.importer import import_model
 from scripts.models.importing.wishes import Wishes
@@ -266,8 +267,11 @@ def own_pair(folder):
 
 def test_a_frame_encoder_and_its_head_in_the_contract_are_taken_as_they_are(repository, tmp_path):
     files = own_pair(tmp_path)
+    (tmp_path / "recorded").mkdir()
+    shutil.copy(MEDIA / "forged.mp4", tmp_path / "recorded")
+    wishes = Wishes(name="video_x", samples=tmp_path / "recorded")
 
-    first, second = import_model([str(file) for file in files], Wishes(name="video_x"), repository)
+    first, second = import_model([str(file) for file in files], wishes, repository)
 
     assert second.card.encoder.digest == first.card.digest
     assert (second.card.input.frames, second.card.input.features) == (16, 64)
