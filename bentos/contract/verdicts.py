@@ -70,7 +70,10 @@ class FrameScore(Wire, frozen=True):
 
 
 class TrackScore(Wire, frozen=True):
-    """One face followed over the sampled frames (or the picture's centre where no face was found) and its score."""
+    """One face followed over the sampled frames (or the picture's centre where no face was found) and its score.
+
+    `frames` is empty where the model judges the face as a whole and gives no scores of frames.
+    """
 
     track: int
     p_fake: float

@@ -11,16 +11,18 @@ from bentos.cards import Canary, Card, Route, TrafficTable
 from scripts.models.errors import InUseError, RefusedError
 
 LAST_STEP_PERCENT = 100.0
+LEAST_PERCENT = 0.01
+"""Callers are told apart to a hundredth of a percent; less would reach nobody."""
 
 
 def with_canary(model: str, route: Route | None, version: int, percent: float) -> Route:
-    """Send `percent` of the callers, above 0 and at most 100, to a version.
+    """Send `percent` of the callers, from 0.01 to 100, to a version.
 
     Raises:
         RefusedError: The model has no route yet, the version is stable, or another one is being rolled out.
     """
-    if not 0 < percent <= LAST_STEP_PERCENT:
-        raise RefusedError(f"A canary gets more than 0 and at most 100 percent of the callers, not {percent:g}.")
+    if not LEAST_PERCENT <= percent <= LAST_STEP_PERCENT:
+        raise RefusedError(f"A canary gets from {LEAST_PERCENT:g} to 100 percent of the callers, not {percent:g}.")
     route = _free(model, route, version)
     shadow = None if route.shadow == version else route.shadow
     return msgspec.structs.replace(route, canary=Canary(version=version, percent=percent), shadow=shadow)

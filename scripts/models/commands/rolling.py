@@ -264,8 +264,9 @@ def line(console: Console, text: str) -> None:
 
 
 def _tell_retired(console: Console, retired: Retired) -> None:
-    would = "Would retire" if retired.dry_run else "Retired"
-    line(console, f"{would}{' and delete' if retired.deleted else ''} {retired.model}:{retired.version}.")
+    what = "retire and delete" if retired.deleted else "retire"
+    done = f"Would {what}" if retired.dry_run else "Retired and deleted" if retired.deleted else "Retired"
+    line(console, f"{done} {retired.model}:{retired.version}.")
     tell_settled(console, retired.settled)
 
 

@@ -24,7 +24,7 @@ from scripts.models.errors import ModelsError, RefusedError
 from scripts.models.judging import Bounds
 from scripts.models.names import Target
 from scripts.models.rollout import DRAIN_DEADLINE_S, Change, Wish, point
-from scripts.models.traffic import LAST_STEP_PERCENT, with_canary, with_shadow
+from scripts.models.traffic import LAST_STEP_PERCENT, LEAST_PERCENT, with_canary, with_shadow
 
 EXIT_NOT_PROMOTED: Final = 3
 EXIT_INTERRUPTED: Final = 130
@@ -138,7 +138,11 @@ def _read_steps(text: str) -> tuple[float, ...]:
         steps = tuple(float(part) for part in text.split(","))
     except ValueError:
         steps = ()
-    if not steps or list(steps) != sorted(set(steps)) or not 0 < steps[0] <= steps[-1] <= LAST_STEP_PERCENT:
+    if (
+        not steps
+        or list(steps) != sorted(set(steps))
+        or not LEAST_PERCENT <= steps[0] <= steps[-1] <= LAST_STEP_PERCENT
+    ):
         raise RefusedError(
             f"--steps are percentages in ascending order with commas between, as {_STEPS}, not {text!r}."
         )

@@ -26,9 +26,9 @@ def test_a_shadow_takes_no_callers():
     assert with_shadow("cnn", CANARY, 3) == SHADOW
 
 
-@pytest.mark.parametrize("percent", [0, -1, 100.1, float("nan")])
+@pytest.mark.parametrize("percent", [0, -1, 0.004, 100.1, float("nan")])
 def test_a_share_is_a_percentage(percent):
-    with pytest.raises(RefusedError, match="more than 0 and at most 100"):
+    with pytest.raises(RefusedError, match=r"from 0\.01 to 100 percent"):
         with_canary("cnn", PLAIN, 3, percent)
 
 
