@@ -8,7 +8,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -36,6 +36,8 @@ ARRANGEMENTS: Final = ((1, 2, 1), (1, 2, 8), (2, 1, 1), (2, 1, 8))
 MAKE_DEADLINE_S: Final = 900.0
 LOAD_DEADLINE_S: Final = 300.0
 
+_SINGLE: Final = ", batch 1"
+"""How the titles of arrangements end that take one row after the other."""
 _KINDS: Final = {
     "vit_base": ("ViTForImageClassification", "pixel_values", (3, 224, 224)),
     "wav2vec2_base": ("Wav2Vec2ForSequenceClassification", "input_values", (32_000,)),
@@ -82,13 +84,16 @@ def measure_precision(
 def ratios(sides: dict[str, list[Round]]) -> dict[str, float]:
     """Throughput of each precision over the best torch arrangement, and of fp16 and int8 over float32.
 
-    The best arrangement is that with the highest median; ratios are taken between rounds next to each other in time.
+    "int8/torch one by one" is over the best arrangement that takes each request as it comes, as a server without a
+    batcher does. The best arrangement is that with the highest median; ratios are taken between rounds next to each other in time.
     "cpu torch/…" compares processor time an answer, the least over all rounds: it moves less than the others when
     somebody else uses the machine.
     """
     torch = {side: rounds for side, rounds in sides.items() if side not in PRECISIONS}
-    best = max(torch.values(), key=lambda rounds: float(np.median([each.throughput for each in rounds])))
+    best = _best(torch.values())
     figures = {f"{precision}/torch": median_ratio(sides[precision], best) for precision in PRECISIONS}
+    one_by_one = _best(rounds for side, rounds in torch.items() if side.endswith(_SINGLE))
+    figures["int8/torch one by one"] = median_ratio(sides["int8"], one_by_one)
     cost = {
         side: min(sum(each.cpu_s.values()) / len(each.latencies_s) for each in rounds) for side, rounds in sides.items()
     }
@@ -96,6 +101,10 @@ def ratios(sides: dict[str, list[Round]]) -> dict[str, float]:
         f"cpu torch/{precision}": min(cost[side] for side in torch) / cost[precision] for precision in PRECISIONS
     }
     return figures | {f"{each}/fp32": median_ratio(sides[each], sides["fp32"]) for each in ("fp16", "int8")}
+
+
+def _best(sides: Iterable[list[Round]]) -> list[Round]:
+    return max(sides, key=lambda rounds: float(np.median([each.throughput for each in rounds])))
 
 
 def _title(arrangement: tuple[int, int, int]) -> str:

@@ -14,12 +14,13 @@ def test_ratios_are_to_the_best_arrangement_of_torch():
             "fp32": rounds(10, 20, 30),
             "fp16": rounds(5, 10, 15),
             "int8": rounds(40, 80, 120, cpu_s=0.5),
-            "torch, one": rounds(5, 10, 15),
-            "torch, two": rounds(100, 1, 1),
+            "torch, 1 x 2 threads, batch 8": rounds(5, 10, 15),
+            "torch, 2 x 1 threads, batch 1": rounds(100, 1, 1),
         }
     )
 
     assert found["int8/torch"] == 8
+    assert found["int8/torch one by one"] == 80
     assert found["fp32/torch"] == 2
     assert (found["fp16/fp32"], found["int8/fp32"]) == (0.5, 4)
     # Processor time an answer: 1/100 of torch's best round, 0.5/120 of the best in int8.
