@@ -85,8 +85,8 @@ def ratios(sides: dict[str, list[Round]]) -> dict[str, float]:
     """Throughput of each precision over the best torch arrangement, and of fp16 and int8 over float32.
 
     "int8/torch one by one" is over the best arrangement that takes each request as it comes, as a server without a
-    batcher does. The best arrangement is that with the highest median; ratios are taken between rounds next to each other in time.
-    "cpu torch/…" compares processor time an answer, the least over all rounds: it moves less than the others when
+    batcher does. The best arrangement is that with the highest median; ratios are taken between rounds next to each
+    other in time. "cpu torch/…" compares processor time an answer, the least over all rounds: it moves less than the others when
     somebody else uses the machine.
     """
     torch = {side: rounds for side, rounds in sides.items() if side not in PRECISIONS}
