@@ -86,8 +86,8 @@ def ratios(sides: dict[str, list[Round]]) -> dict[str, float]:
 
     "int8/torch one by one" is over the best arrangement that takes each request as it comes, as a server without a
     batcher does. The best arrangement is that with the highest median; ratios are taken between rounds next to each
-    other in time. "cpu torch/…" compares processor time an answer, the least over all rounds: it moves less than the others when
-    somebody else uses the machine.
+    other in time. "cpu torch/…" compares processor time an answer, the least over all rounds: it moves less than the
+    others when somebody else uses the machine.
     """
     torch = {side: rounds for side, rounds in sides.items() if side not in PRECISIONS}
     best = _best(torch.values())
