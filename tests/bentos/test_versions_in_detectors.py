@@ -374,7 +374,7 @@ async def test_a_member_that_is_too_slow_leaves_the_others_time_to_answer(bench:
     await bench.serve(both())
     await bench.ask(model="both")
     bench.inference.slow["usual", 1] = 60
-    detection = await bench.ask(model="both", seconds=1)
+    detection = await bench.ask(model="both", seconds=1.5)
     assert [score.model for score in detection.members] == ["other"]
     assert "usual (deadline_exceeded)" in detection.unscored[0].message
     assert bench.figures("usual", 1, "member").errors == 1
