@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from typing import Final, TypeVar
 
 from argon2 import PasswordHasher
@@ -22,13 +22,19 @@ _RETRY_AFTER_S: Final = 5
 Result = TypeVar("Result")
 
 
+@cache
+def _nobodys_hash() -> str:
+    """What a password is held against where there is no account; made once in a process."""
+    return PasswordHasher().hash("the password of nobody")
+
+
 class Passwords:
     """Hashes and verifies; at most two at a time in this process, some wait their turn, more are refused."""
 
     def __init__(self, *, most_waiting: int = _MOST_WAITING) -> None:
         self._hasher = PasswordHasher()
         self._threads = ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="argon2")
-        self._nobodys = self._threads.submit(self._hasher.hash, "the password of nobody")
+        self._nobodys = self._threads.submit(_nobodys_hash)
         self._room = _AT_ONCE + most_waiting
 
     async def hash(self, password: str) -> str:
