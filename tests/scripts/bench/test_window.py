@@ -36,7 +36,7 @@ def judge():
     with ThreadingHTTPServer(("127.0.0.1", 0), Judge) as server:
         server.answer = b'{"verdict": "REAL"}'
         server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         yield server
         server.shutdown()
