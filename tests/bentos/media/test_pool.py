@@ -2,8 +2,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -283,30 +281,3 @@ async def test_closing_fails_what_runs_and_leaves_no_process() -> None:
     assert not [pid for pid in pids if psutil.pid_exists(pid)]
     with pytest.raises(UnavailableError):
         await pool.run(slow, b"", Order(), timeout_s=LONG)
-
-
-PARENT = """
-import asyncio
-from bentos.media.pool import MediaPool
-from tests.fixtures import media_tasks as tasks
-async def main():
-    pool = MediaPool()
-    calls = [pool.run(tasks.task(tasks.take_time), b"", tasks.Order(seconds=60), timeout_s=90) for _ in range(2)]
-    work = asyncio.gather(*calls)
-    while len(pool._busy) < 2:
-        await asyncio.sleep(0.05)
-    print(*pool.pids, flush=True)
-    await work
-asyncio.run(main())
-"""
-
-
-async def test_processes_die_with_a_killed_parent() -> None:
-    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", PARENT, stdout=subprocess.PIPE)
-    assert parent.stdout is not None
-    line = await asyncio.wait_for(parent.stdout.readline(), timeout=30)
-    pids = [int(word) for word in line.split()]
-    parent.kill()
-    await parent.wait()
-    assert len(pids) == 2
-    assert await until(lambda: not [pid for pid in pids if psutil.pid_exists(pid)])

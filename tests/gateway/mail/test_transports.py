@@ -28,10 +28,8 @@ from gateway.mail.transports import (
     NoMailServerError,
     NoTransport,
     SmtpTransport,
-    choose_transport,
 )
 from gateway.queue.tasks import HopelessError
-from gateway.settings import GatewaySettings
 from scripts.stack.ports import free_port
 
 SENDER = "Bonafide <no-reply@bonafide.example>"
@@ -274,34 +272,3 @@ def test_lines_of_the_text_are_no_headers() -> None:
     mail = Mail(to="a@example.org", subject="Hello", text="\r\nBcc: b@example.org\r\n.\r\nQUIT\r\n")
     written = write_message(mail, identifier="c" * 32, sender=SENDER).as_bytes()
     assert message_from_bytes(written, policy=policy.default)["Bcc"] is None
-
-
-SETTINGS = {
-    "database_url": "postgresql+psycopg:///unused",
-    "bento_token": "x" * 32,
-    "reference_key": "x" * 32,
-    "token_key": "x" * 32,
-}
-
-
-def test_the_settings_choose(tmp_path: Path) -> None:
-    def chosen(**values: object) -> type:
-        return type(choose_transport(GatewaySettings.model_validate({**SETTINGS, "spool": tmp_path, **values})))
-
-    assert chosen() is NoTransport
-    assert chosen(smtp_url="", mail_folder=tmp_path) is FolderTransport
-    assert chosen(smtp_url="smtp://mail.example.org", mail_folder=tmp_path) is SmtpTransport
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        {"smtp_url": "http://mail.example.org"},
-        {"smtp_url": "smtp://"},
-        {"mail_from": "nobody"},
-        {"mail_from": "A <a@b>\nBcc: c@d"},
-    ],
-)
-def test_settings_that_are_no_mail_server_or_sender_are_refused(tmp_path: Path, values: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match="must be"):
-        GatewaySettings.model_validate({**SETTINGS, "spool": tmp_path, **values})
