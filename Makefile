@@ -12,8 +12,8 @@ SERVING := .venv/.installed-serving
 TRAINING := .venv/.installed-train
 TESTING := .venv/.installed-test
 TRITON := .venv-triton/.installed
-# Test files go to this many processes, each with a Postgres, a Triton and Bentos of its own.
-PROCESSES ?= 1
+# Test files of the first two floors go to this many processes, each with a Postgres, a Triton and Bentos of its own.
+PROCESSES ?= $(shell test "$$(getconf _NPROCESSORS_ONLN)" -gt 1 && echo 2 || echo 1)
 SPREAD := $(if $(filter-out 1,$(PROCESSES)),-n $(PROCESSES) --dist loadfile)
 
 .PHONY: help up down status logs doctor test check fuzz bench chaos demo-models train-env lock
@@ -37,7 +37,7 @@ logs: $(SERVING) ## Show the logs. ARGS="gateway -f" follows one.
 doctor: $(SERVING) ## Say what is missing or wrong.
 	@$(BIN)/bonafide doctor
 
-test: $(TESTING) $(TRITON) ## Run all tests: unit, integration on the real parts, end to end. PROCESSES=2 spreads the first two.
+test: $(TESTING) $(TRITON) ## Run all tests: unit, integration on the real parts, end to end. PROCESSES=1 runs one after the other.
 	$(BIN)/pytest -m "not integration and not e2e" $(SPREAD) $(ARGS)
 	$(BIN)/pytest -m "integration and not e2e" $(SPREAD) $(ARGS)
 	$(BIN)/pytest -m e2e $(ARGS)
