@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from importlib import import_module
 
 from granian.constants import Interfaces
 from granian.log import LogLevels
@@ -20,6 +21,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bonafide-metrics-") as figures:
         if settings.gateway_workers > 1:
             os.environ[FIGURES_VARIABLE] = figures
+            # Once for all processes, which are forked from this one and would each take seconds over it. After the
+            # variable, which is read while it is imported.
+            import_module("gateway.app")
         Server(
             "gateway.app:create_app",
             address=settings.gateway_host,
