@@ -109,11 +109,16 @@ class Platform:
             await _kill(self.gateway)
             self.gateway = None
 
-    async def start_workers(self, count: int) -> None:
-        """Start workers and wait until each of them beats. Raises ChaosError where one does not."""
+    async def start_workers(self, count: int, settings: Mapping[str, str] | None = None) -> None:
+        """Start workers and wait until each of them beats; `settings`, named without their prefix, are theirs alone.
+
+        Raises:
+            ChaosError: One does not.
+        """
+        environment = {**self.environment, **_prefixed(settings or {})}
         for _ in range(count):
             # Each is told from those before it by its number in the database, so they come one after the other.
-            program = services.worker(self.conninfo, self.environment, grace_s=self.grace_s)
+            program = services.worker(self.conninfo, environment, grace_s=self.grace_s)
             try:
                 process = await start(
                     program, log=self.root / "workers.log", run_id=self.run_id, deadline_s=START_DEADLINE_S
@@ -182,7 +187,11 @@ def _environment(root: Path, cluster: Cluster, port: int, settings: Mapping[str,
         "ANONYMOUS_BURST": "100000",
     }
     others = {name: value for name, value in os.environ.items() if not name.startswith("BONAFIDE_")}
-    return others | {f"BONAFIDE_{name}": value for name, value in (fixed | dict(settings)).items()}
+    return others | _prefixed(fixed | dict(settings))
+
+
+def _prefixed(settings: Mapping[str, str]) -> dict[str, str]:
+    return {f"BONAFIDE_{name}": value for name, value in settings.items()}
 
 
 async def _kill(process: subprocess.Popen[bytes]) -> None:

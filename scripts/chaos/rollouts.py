@@ -48,9 +48,10 @@ MOST_MEMORY_PERCENT: Final = 110.0
 MOST_ROLLBACK_S: Final = 5.0
 STEADY_S = 20.0
 """For how long callers ask before and after, with nothing else going on."""
+REST_S = 3.0
+"""For how long nobody asks before the memory is looked at."""
 
 _TOLERANCE: Final = 1e-3
-_REST_S: Final = 3.0
 _MEBIBYTE: Final = 1024 * 1024
 _DEADLINE_S: Final = 120.0
 _GRACE_S: Final = 20.0
@@ -95,11 +96,11 @@ async def roll_versions(
         try:
             await _warm_up(ground, pictures, callers)
             steady = await _during(ground, pictures, callers, asyncio.sleep(STEADY_S))
-            await asyncio.sleep(_REST_S)
+            await asyncio.sleep(REST_S)
             before = ground.memory()
             turns: list[Turn] = []
             moving = await _during(ground, pictures, callers, _turns(ground, rounds, turns, say))
-            await asyncio.sleep(_REST_S)
+            await asyncio.sleep(REST_S)
             after = ground.memory()
             again = await _during(ground, pictures, callers, asyncio.sleep(STEADY_S))
         except ModelsError as error:

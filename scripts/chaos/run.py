@@ -102,10 +102,7 @@ async def _run_part(part: Part, options: Options, judge: Judge | None, say: Call
     async with made_up_judge(folder, Script(delay_s=SLOW_S)) as slow:
         if part is Part.LATE:
             return [await write_late(folder, slow, picture, times=options.stops, say=say)]
-        return [
-            await drain_workers(folder, slow, picture, times=options.drains, patient=patient, say=say)
-            for patient in (True, False)
-        ]
+        return await drain_workers(folder, slow, picture, times=options.drains, say=say)
 
 
 async def _run_alone(part: Part, options: Options, picture: bytes, say: Callable[[str], None]) -> Report:

@@ -123,8 +123,9 @@ class _Killer:
             self.interrupted += [Interruption(*row) for row in await self._books.rows(_HELD, (pid,))]
             self.unbegun += [Interruption(*row) for row in await self._books.rows(_TAKEN, (self._lease_s,))]
             await handing
-            # The next one dies among as many: a job that nobody is there to go on with says nothing of the queue.
-            await self._place.start_workers(1)
+            if number + 1 < kills:
+                # The next one dies among as many: a job that nobody is there to go on with says nothing of the queue.
+                await self._place.start_workers(1)
 
     async def _some_are_busy(self) -> bool:
         """Whether workers have jobs, and which."""
