@@ -5,12 +5,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import Final
 
 import aiohttp
 import msgspec
 
 from bentos.contract import FIGURES_PATH, Figures, Modality
+from scripts.models.publish import digest_of
 from scripts.models.serving import Platform
 
 FOLLOW_DEADLINE_S: Final = 15.0
@@ -88,6 +90,22 @@ async def follow(platform: Platform, digest: Callable[[], str], *, deadline_s: f
         if passed > deadline_s:
             return Followed(bentos=bentos, seconds=None)
         await asyncio.sleep(_INTERVAL_S)
+
+
+async def wait_heard(platform: Platform, table: Path, *, deadline_s: float = FOLLOW_DEADLINE_S) -> str:
+    """Wait until every Bento that runs routes by the table in this file, and say so, or which do not in time."""
+
+    def digest() -> str:
+        return digest_of(table.read_bytes())
+
+    followed = await follow(platform, digest, deadline_s=deadline_s)
+    if followed.seconds is None:
+        return (
+            f"Not every Bento follows yet ({'; '.join(followed.bentos.laggards(digest()))}). They look once a second."
+        )
+    if not followed.bentos.figures:
+        return "No Bento runs; each reads the table when it starts."
+    return f"All Bentos that run follow, after {followed.seconds:.1f} s."
 
 
 async def wait_idle(platform: Platform, versions: frozenset[tuple[str, int]], *, deadline_s: float) -> Bentos:

@@ -1,5 +1,6 @@
 """What the commands on models share: where the repository is, how an answer is printed, how an error is told."""
 
+import asyncio
 import contextlib
 import json
 import sys
@@ -10,6 +11,8 @@ import msgspec
 import typer
 from rich.console import Console
 
+from bentos.cards import TRAFFIC_FILE
+from scripts.models import following
 from scripts.models.errors import ModelsError
 from scripts.models.repository import Repository
 from scripts.models.serving import Platform, locate
@@ -42,6 +45,12 @@ def load_platform() -> Platform:
 def say(text: str) -> None:
     """Print what a person reads beside the answer, on standard error."""
     Console(stderr=True, soft_wrap=True).print(text, highlight=False, markup=False)
+
+
+def wait_heard() -> None:
+    """Wait until the running Bentos follow the traffic table, so that what comes next finds it followed; say so."""
+    where = repository().root / TRAFFIC_FILE
+    say(asyncio.run(following.wait_heard(load_platform(), where)))
 
 
 def answer(payload: Any, *, as_json: bool, text: Callable[[Console], None]) -> None:

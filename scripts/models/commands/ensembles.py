@@ -8,7 +8,7 @@ from rich.console import Console
 from bentos.cards import Ensemble, Fusion
 from bentos.contract import Modality
 from scripts.models import ensembles
-from scripts.models.commands.console import AsJson, DryRun, Reason, answer, repository, telling
+from scripts.models.commands.console import AsJson, DryRun, Reason, answer, repository, telling, wait_heard
 from scripts.models.ensembles import Declaration, Declared, read_member
 
 ensemble = typer.Typer(
@@ -58,6 +58,8 @@ def declare(
             reason=reason,
         )
         declared = ensembles.declare(repository(), wished, dry_run=dry_run)
+        if declared.changed and not dry_run:
+            wait_heard()
     answer(declared, as_json=as_json, text=lambda console: _tell(console, declared))
 
 
@@ -75,6 +77,8 @@ def withdraw(
     """
     with telling(as_json=as_json):
         withdrawn = ensembles.withdraw(repository(), name, reason=reason, dry_run=dry_run)
+        if not dry_run:
+            wait_heard()
     payload = {"name": name, "ensemble": withdrawn, "dry_run": dry_run}
     verb = "would be" if dry_run else "is"
     answer(payload, as_json=as_json, text=lambda console: console.print(f"The ensemble {name} {verb} withdrawn."))

@@ -22,6 +22,7 @@ from scripts.models.commands.console import (
     say,
     settings,
     telling,
+    wait_heard,
 )
 from scripts.models.errors import RefusedError
 from scripts.models.names import Target
@@ -191,6 +192,8 @@ def default(
     with telling(as_json=as_json):
         target = Target.parse(name).model
         done = name_default(repository(), modality, target, reason=reason, dry_run=dry_run)
+        if not dry_run:
+            wait_heard()
     answer(done, as_json=as_json, text=lambda console: _tell_default(console, done))
 
 

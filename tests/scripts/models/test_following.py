@@ -8,7 +8,8 @@ import pytest
 from aiohttp import web
 
 from bentos.contract import FIGURES_PATH, LATENCY_BOUNDS_S, SCORE_BINS, Figures, Modality, VersionFigures
-from scripts.models.following import ask_bentos, follow, wait_idle
+from scripts.models.following import ask_bentos, follow, wait_heard, wait_idle
+from scripts.models.publish import digest_of
 from scripts.models.serving import Platform
 from scripts.stack.ports import free_ports
 
@@ -104,3 +105,20 @@ async def test_calls_in_flight_are_waited_for_until_the_deadline():
         assert (await ask_bentos(platform)).busy() == {("cnn", 2)}
         assert (await wait_idle(platform, frozenset({("cnn", 2)}), deadline_s=0)).busy() == {("cnn", 2)}
         assert (await wait_idle(platform, frozenset({("cnn", 2)}), deadline_s=10)).busy() == frozenset()
+
+
+async def test_a_command_waits_until_the_bentos_have_read_what_it_has_written(tmp_path):
+    table, asked = tmp_path / "serving.json", []
+    table.write_bytes(b"{}")
+
+    async def answer(_: web.Request) -> web.Response:
+        asked.append(1)
+        return figures(digest_of(b"{}") if len(asked) > 3 else "an older one")
+
+    async with bento(answer) as platform:
+        assert (await wait_heard(platform, table)).startswith("All Bentos that run follow, after 0.")
+        assert len(asked) == 4
+        table.write_bytes(b"{ }")
+        told = await wait_heard(platform, table, deadline_s=0.3)
+    assert told.startswith("Not every Bento follows yet (image routes by another table)")
+    assert await wait_heard(platform, table) == "No Bento runs; each reads the table when it starts."
