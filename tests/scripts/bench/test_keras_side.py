@@ -27,7 +27,7 @@ def test_comparison_server_judges_every_kind_of_medium(tmp_path):
 
 @pytest.mark.integration
 def test_a_server_that_does_not_start_is_an_error_that_names_its_log(tmp_path, monkeypatch):
-    monkeypatch.setattr("scripts.bench.keras_side.APP", "scripts.bench.keras_server:no_such_factory")
+    monkeypatch.setattr("scripts.bench.keras_side.APP", "scripts.bench.no_such_server:create_app")
 
     with pytest.raises(ServerFailedError, match="log"), keras_server(tmp_path / "log", tmp_path / "unused.jpg"):
         pass

@@ -23,6 +23,8 @@ from tests.fixtures.triton import running_triton
 pytestmark = pytest.mark.integration
 
 IMAGE = Version("image_cnn", 1)
+KILLED = 0
+"""The grace of a Triton that has no answer to finish: letting go of its models would take it two seconds."""
 
 
 @pytest.fixture
@@ -38,11 +40,10 @@ def own_triton(triton_settings: Triton, tmp_path: Path) -> Iterator[Triton]:
     http, grpc, metrics = free_ports(3)
     folder = tmp_path / "triton"
     folder.mkdir()
-    with running_triton(
-        replace(
-            triton_settings, repository=repository, folder=folder, http_port=http, grpc_port=grpc, metrics_port=metrics
-        )
-    ) as triton:
+    own = replace(
+        triton_settings, repository=repository, folder=folder, http_port=http, grpc_port=grpc, metrics_port=metrics
+    )
+    with running_triton(replace(own, grace_s=KILLED)) as triton:
         yield triton
 
 
@@ -164,7 +165,7 @@ def test_a_listed_version_that_is_broken_and_that_nobody_serves_keeps_nothing_fr
         async with triton.control() as control:
             return {each.number for each in await control.loaded(deadline_s=10) if each.model == "video_lstm"}
 
-    with running_triton(own) as triton:
+    with running_triton(replace(own, grace_s=KILLED)) as triton:
         assert asyncio.run(loaded(triton)) == {1}
 
 
