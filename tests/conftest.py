@@ -13,6 +13,8 @@ pytest_plugins = [
     "tests.fixtures.clients",
     "tests.fixtures.document",
     "tests.fixtures.floors",
+    # Before the next, which takes it: a plugin has to be loaded as one before others import it.
+    "tests.fixtures.nursery",
     "tests.fixtures.gateway",
     "tests.fixtures.identity_provider",
     "tests.fixtures.kept",

@@ -10,6 +10,7 @@ import pytest
 from bentos.contract import ErrorBody, Modality
 from gateway.detections.fakes import Script
 from gateway.jobs import running
+from gateway.queue import runner
 from gateway.queue.runner import Runner
 from gateway.queue.tasks import Patience
 from gateway.settings import GatewaySettings
@@ -27,7 +28,8 @@ AWAY = (503, ErrorBody(code="inference_unavailable", message="Not now."))
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Jobs are tried again at once, three times."""
+    """Jobs are tried again at once, three times, by a worker that looks for them often."""
+    monkeypatch.setattr(runner, "_POLL_S", 0.1)
     for name in ("JOB_PATIENCE", "OUTAGE_PATIENCE"):
         monkeypatch.setattr(running, name, Patience(attempts=3, first_pause_s=0.1))
 
@@ -119,6 +121,7 @@ async def test_a_job_that_fails_by_our_fault_again_and_again_is_dead_and_refunde
     assert await client.used() == 0
 
 
+@pytest.mark.usefixtures("hasty")
 async def test_an_outage_kills_no_job_that_an_error_would(
     client: Client, hand_over: HandOver, worker: Runner, bentos: Bentos, monkeypatch: pytest.MonkeyPatch
 ) -> None:

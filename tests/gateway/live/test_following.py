@@ -5,8 +5,7 @@ import json
 import signal
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, LiteralString
 
 import aiohttp
 import psutil
@@ -14,7 +13,7 @@ import pytest
 
 from tests.fixtures.admissions import Connection, make_holder
 from tests.fixtures.gateway import GatewayProcess, eventually
-from tests.fixtures.live import SUMMARY, Followed, Told, events_of, followed, read_events
+from tests.fixtures.live import SUMMARY, Followed, Told, come_and_go, events_of, followed, opened, read_events
 
 pytestmark = pytest.mark.integration
 
@@ -31,16 +30,6 @@ async def session() -> AsyncGenerator[aiohttp.ClientSession]:
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=30)) as one:
         yield one
-
-
-@asynccontextmanager
-async def opened(
-    session: aiohttp.ClientSession, gateway: GatewayProcess, job: Followed, *, query: str = "", **headers: str
-) -> Any:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    url = f"{gateway.url}/v1/jobs/{job.id}/events{query}"
-    async with session.get(url, headers=job.headers | named) as answer:
-        yield answer
 
 
 def kinds(told: list[Told]) -> list[str]:
@@ -112,27 +101,6 @@ async def test_a_job_that_was_tried_again_after_its_end_is_followed_to_the_last_
     assert told == ["queued", "running", "failed", "queued", "running", "succeeded"]
 
 
-async def come_and_go(
-    session: aiohttp.ClientSession, gateway: GatewayProcess, job: Followed, dropped_after: int
-) -> list[int]:
-    """Places in the order told, over streams that are dropped again and again, up to the end of the job."""
-    places: list[int] = []
-    while True:
-        try:
-            async with opened(session, gateway, job, last_event_id=str(places[-1] if places else 0)) as answer:
-                if answer.status == 503:
-                    await asyncio.sleep(0.05)
-                    continue
-                async for told in (one async for one in read_events(answer) if one.event):
-                    places.append(int(told.id))
-                    if told.event == "succeeded":
-                        return places
-                    if int(told.id) % dropped_after == 0:
-                        break
-        except aiohttp.ClientError:
-            await asyncio.sleep(0.05)
-
-
 async def test_nothing_is_lost_or_told_twice_while_many_come_and_go_and_the_database_cuts_every_connection(
     start_gateway: StartGateway, session: aiohttp.ClientSession, job: Followed
 ) -> None:
@@ -199,18 +167,27 @@ async def test_streams_end_within_seconds_of_the_key_or_the_account(
     start_gateway: StartGateway, session: aiohttp.ClientSession, job: Followed
 ) -> None:
     gateway = await start_gateway()
-    for change in ("UPDATE api_keys SET revoked_at = now()", "UPDATE accounts SET status = 'suspended'"):
-        async with opened(session, gateway, job) as answer:
+
+    async def ends(one: Followed, change: LiteralString) -> None:
+        async with opened(session, gateway, one) as answer:
             assert answer.status == 200
             reading = asyncio.create_task(events_of(answer))
             await asyncio.sleep(0.2)
             begun = time.monotonic()
-            await job.database.execute(change.encode())
+            await one.database.execute(change, {"account": one.holder.account_id})
             assert kinds(await asyncio.wait_for(reading, 15)) == ["queued"]
             assert time.monotonic() - begun < 12
-        async with opened(session, gateway, job) as answer:
+        async with opened(session, gateway, one) as answer:
             assert answer.status in {401, 403}
-        await job.database.execute("UPDATE api_keys SET revoked_at = NULL")
+
+    # Both at once, since it is asked every ten seconds whether those who follow still may.
+    await asyncio.gather(
+        ends(job, "UPDATE api_keys SET revoked_at = now() WHERE account_id = %(account)s"),
+        ends(
+            await followed(await make_holder(job.database)),
+            "UPDATE accounts SET status = 'suspended' WHERE id = %(account)s",
+        ),
+    )
 
 
 async def test_an_account_and_a_process_have_so_many_streams_and_get_them_back(
