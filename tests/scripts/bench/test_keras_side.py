@@ -10,7 +10,7 @@ from scripts.bench.photographs import encode_photographs
 def test_comparison_server_judges_every_kind_of_medium(tmp_path):
     picture, clip, sound = tmp_path / "picture.jpg", tmp_path / "clip.mp4", tmp_path / "sound.mp3"
     picture.write_bytes(encode_photographs(1, 7, lambda _jpeg: 1)[0])
-    make_clip(clip, seconds=1.5, seed=1)
+    make_clip(clip, seconds=1.05, seed=1)
     make_sound(sound, seconds=5, seed=1)
 
     with keras_server(tmp_path / "log", picture) as server:
