@@ -16,6 +16,7 @@ from gateway.db.engine import Database, open_database
 from gateway.mail.tasks import Mailer, mail_task
 from gateway.mail.transports import choose_transport
 from gateway.outbound.client import Resolve, open_outbound
+from gateway.queue import runner as running
 from gateway.queue.lanes import MAIL_QUEUE, WEBHOOK_QUEUE, Lane
 from gateway.queue.runner import Runner
 from gateway.settings import GatewaySettings
@@ -118,19 +119,21 @@ async def courier_of(
 
 @asynccontextmanager
 async def working(courier: Courier, settings: GatewaySettings) -> AsyncGenerator[None]:
-    """The lanes of a worker that deliver and mail."""
+    """The lanes of a worker that deliver and mail, and that look often for what is to be tried again."""
     lanes = [
         Lane(name="webhooks", queues=(WEBHOOK_QUEUE,), places=16),
         Lane(name="others", queues=(MAIL_QUEUE,), places=1),
     ]
     tasks = [delivery_task(courier), mail_task(Mailer(choose_transport(settings), sender=settings.mail_from))]
     runner = Runner(tasks, settings, lanes)
-    work = asyncio.create_task(runner.run())
-    try:
-        yield
-    finally:
-        runner.stop()
-        await asyncio.wait_for(work, 30)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(running, "_POLL_S", 0.1)
+        work = asyncio.create_task(runner.run())
+        try:
+            yield
+        finally:
+            runner.stop()
+            await asyncio.wait_for(work, 30)
 
 
 @pytest.fixture
