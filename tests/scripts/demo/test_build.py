@@ -12,9 +12,9 @@ from scripts.models.text.packing import TOKENIZER_FILE, read_input, score_texts
 pytestmark = pytest.mark.integration
 
 TINY = Plan(
-    image=Sizes(pairs={"train": 16, "calibration": 8, "test": 8}, epochs=1),
-    video=Sizes(pairs={"train": 6, "calibration": 4, "test": 4}, epochs=2),
-    audio=Sizes(pairs={"train": 8, "calibration": 6, "test": 6}, epochs=1),
+    image=Sizes(pairs={"train": 8, "calibration": 4, "test": 4}, epochs=1),
+    video=Sizes(pairs={"train": 4, "calibration": 2, "test": 2}, epochs=1),
+    audio=Sizes(pairs={"train": 8, "calibration": 4, "test": 4}, epochs=1),
     text=Sizes(pairs={"train": 64, "calibration": 24, "test": 24}, epochs=1),
 )
 
