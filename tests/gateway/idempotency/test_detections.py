@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
-import psutil
 import pytest
 
 from bentos.contract import ErrorBody, Modality
@@ -250,7 +249,7 @@ async def test_a_process_killed_while_the_bento_works_leaves_a_call_that_can_be_
         path = f"{first.url}/v1/detections"
         caller = asyncio.create_task(send(client, path=path))
         await until_running(database)
-        killed(first)
+        first.kill()
         with pytest.raises(httpx.TransportError):
             await caller
         second = await start_gateway()
@@ -286,17 +285,10 @@ async def test_a_process_killed_before_it_could_answer_is_not_asked_to_judge_twi
             return await count(database, "succeeded") == 1
 
         await eventually(settled)
-        killed(first)
+        first.kill()
         second = await start_gateway()
         answer = await send(client, path=f"{second.url}/v1/detections")
         assert answer.status_code == 200
         assert answer.headers["idempotency-replayed"] == "true"
     assert len(bentos[Modality.IMAGE].calls) == 1
     assert await (await database.execute("SELECT charged, total FROM meters")).fetchall() == [(1, 1)]
-
-
-def killed(gateway: GatewayProcess) -> None:
-    """Kill a gateway and its workers, none of which gets to say a word."""
-    parent = psutil.Process(gateway.process.pid)
-    for process in [*parent.children(recursive=True), parent]:
-        process.kill()

@@ -85,7 +85,7 @@ async def test_what_a_killed_gateway_had_half_of_is_not_there_and_is_sent_again(
             return len(files(gateway_settings, "aside")) == 1
 
         await eventually(begun)
-        gateway.process.kill()
+        gateway.kill()
         await gateway.process.wait()
         writer.transport.abort()
         other = await start_gateway()
