@@ -199,10 +199,10 @@ async def _timed(turn: Turn, ground: Ground, step: str, version: int) -> None:
 
 
 async def _warm_up(ground: Ground, pictures: Sequence[Path], callers: int) -> None:
-    """Have two versions loaded, as there are at the end of every round, and the Bento at its working size."""
-    await _timed(Turn(), ground, "promote", 2)
-    await _timed(Turn(), ground, "rollback", 1)
-    await _during(ground, pictures, callers, asyncio.sleep(STEADY_S / 2))
+    """Have two versions loaded, as at the end of every round, and both and the Bento at their working size."""
+    for step, version in (("promote", 2), ("rollback", 1)):
+        await _timed(Turn(), ground, step, version)
+        await _during(ground, pictures, callers, asyncio.sleep(STEADY_S / 2))
 
 
 async def _during(ground: Ground, pictures: Sequence[Path], callers: int, work: Awaitable[None]) -> Called:
