@@ -63,9 +63,7 @@ def make(folder: Path) -> Repository:
             import_model([str(source)], Wishes(name=name), repository)
         _convert(repository, name)
         config = models / name / CONFIG_FILE
-        # What is asked of them comes row by row; warming up with 8 would take most of the time of a short run.
-        text = config.read_bytes().replace(b"  batch_size: 8", b"  batch_size: 2")
-        write_file(config, write_tuning(text, TUNING))
+        write_file(config, write_tuning(config.read_bytes(), TUNING))
         repository.list_versions(name, repository.versions(name))
         triton_config.parse(config.read_bytes())
     routes = {name: Route(stable=1, shadow=2, previous=3) for name in sources(folder)}

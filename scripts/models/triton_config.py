@@ -17,8 +17,6 @@ BACKEND: Final = "onnxruntime"
 PYTHON_BACKEND: Final = "python"
 """Triton's own, for models whose versions bring the `model.py` that runs them."""
 
-_WARMUP_ROWS: Final = 8
-"""The most that a version warms up with, so that loading one takes little from those that answer meanwhile."""
 _AND_OURS: Final = " and with the Python-based backend of the same name that the embedded stack uses"
 _TEMPLATE: Final = """\
 # Triton's description of {name}; ../README.md says what each part is for. This file works with NVIDIA's {backend}
@@ -105,13 +103,9 @@ def render(model: TritonModel) -> bytes:
         delay_us=batching.delay_us,
         timeout_us=batching.timeout_us,
         queue=batching.queue,
-        # The first run is the slow one, so one row and a small batch go through before the model is ready. A
-        # model of texts scores one of its own when it is loaded; Triton would send it empty ones.
-        warmups="\n".join(
-            _warmup(model.inputs, size)
-            for size in sorted({1, min(batching.maximum, _WARMUP_ROWS)})
-            if not _takes_text(model)
-        ),
+        # The first run is the slow one, so a row goes through before the model is ready; more would be taken from those
+        # that answer meanwhile. A model of texts scores one of its own when it is loaded; Triton would send empty ones.
+        warmups="" if _takes_text(model) else _warmup(model.inputs, 1),
         parameters="\n".join(
             f"parameters {{ key: {_quoted(key)} value {{ string_value: {_quoted(value)} }} }}"
             for key, value in {**about, **model.parameters}.items()

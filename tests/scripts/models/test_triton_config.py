@@ -31,7 +31,7 @@ def test_triton_reads_what_was_meant() -> None:
     queue = config.dynamic_batching.default_queue_policy
     assert (queue.max_queue_size, queue.default_timeout_microseconds) == (64, 2_000_000)
     assert queue.TimeoutAction.Name(queue.timeout_action) == "REJECT"
-    assert [warmup.batch_size for warmup in config.model_warmup] == [1, 8]
+    assert [warmup.batch_size for warmup in config.model_warmup] == [1]
     assert {key: value.string_value for key, value in config.parameters.items()} == {
         "modality": "audio",
         "title": MODEL.title,
