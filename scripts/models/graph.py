@@ -20,6 +20,7 @@ from scripts.models.graph_parts import (
     add_constants,
     checked,
     copy_of,
+    drop_notes,
     end_of,
     opset,
     prepend,
@@ -77,6 +78,7 @@ def rename_ends(model: ModelProto, *, inputs: Sequence[str], outputs: Sequence[s
         message = f"these names are already used inside the graph: {sorted(taken)}"
         raise GraphError(message)
     rename(copy, names)
+    drop_notes(copy)
     for end in ends:
         end.type.tensor_type.shape.dim[0].dim_param = BATCH
     return checked(copy)

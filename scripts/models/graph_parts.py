@@ -72,6 +72,14 @@ def rename(model: ModelProto, names: Mapping[str, str]) -> None:
         end.name = names.get(end.name, end.name)
 
 
+def drop_notes(model: ModelProto) -> None:
+    """Remove, in place, what an exporter has noted for people: stack traces, with paths of the machine it ran on."""
+    graph = model.graph
+    for part in (model, graph, *_nodes(graph), *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        part.ClearField("doc_string")
+        part.ClearField("metadata_props")
+
+
 def prepend(
     model: ModelProto,
     old: ValueInfoProto,

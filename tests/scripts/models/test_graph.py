@@ -35,6 +35,17 @@ def test_a_waveform_is_taken_by_graphs_of_older_opsets_too() -> None:
     assert normalised.std() == pytest.approx(1, abs=1e-4)
 
 
+def test_what_an_exporter_noted_of_its_machine_is_left_out() -> None:
+    model = identity()
+    for part in (model.graph.node[0], model.graph, model.graph.input[0]):
+        note = part.metadata_props.add()
+        note.key, note.value = "stack_trace", "File /home/somebody/secret.py"
+    model.graph.node[0].doc_string = "/home/somebody"
+    renamed = rename_ends(model, inputs=["x"], outputs=["y"])
+    assert b"somebody" not in renamed.SerializeToString()
+    assert b"somebody" in model.SerializeToString()
+
+
 @pytest.mark.parametrize(("fake", "sign"), [(1, 1), (0, -1)])
 def test_a_single_logit_is_read_in_either_label_order(fake: int, sign: int) -> None:
     graph = give_p_fake(identity(), Logits(activation="sigmoid", fake=fake, temperature=2.0), source="out")
