@@ -73,9 +73,12 @@ def rename(model: ModelProto, names: Mapping[str, str]) -> None:
 
 
 def drop_notes(model: ModelProto) -> None:
-    """Remove, in place, what an exporter has noted for people: stack traces, with paths of the machine it ran on."""
+    """Remove, in place, what an exporter has noted of the parts of a graph: stack traces, with paths of its machine.
+
+    What is said of the model as a whole, such as who made it, stays.
+    """
     graph = model.graph
-    for part in (model, graph, *_nodes(graph), *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+    for part in (graph, *_nodes(graph), *graph.value_info, *graph.input, *graph.output, *graph.initializer):
         part.ClearField("doc_string")
         part.ClearField("metadata_props")
 
