@@ -125,7 +125,7 @@ class TritonControl:
     async def _at_rest(self, model: str, deadline_s: float) -> AsyncGenerator[Callable[[], float]]:
         """Change a model once none of its versions is on its way in or out; gives the seconds that are left.
 
-        A load beside a version that is still being unloaded is answered in an order that nobody can foresee.
+        So what Triton answers is about this change alone, and not about one that is still under way.
 
         Raises:
             ModelBusyError: A version is on its way all the time.

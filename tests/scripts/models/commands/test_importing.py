@@ -4,15 +4,6 @@ import pytest
 from typer.testing import CliRunner
 
 from scripts.models.commands import models
-from scripts.models.repository import Repository
-
-
-@pytest.fixture
-def repository(tmp_path, monkeypatch):
-    (tmp_path / "models").mkdir()
-    monkeypatch.setenv("BONAFIDE_MODEL_REPOSITORY", str(tmp_path / "models"))
-    monkeypatch.setenv("COLUMNS", "250")
-    return Repository(tmp_path / "models")
 
 
 def run(*words):

@@ -6,18 +6,9 @@ import pytest
 from typer.testing import CliRunner
 
 from scripts.models.commands import models
-from scripts.models.repository import Repository
 from tests.fixtures.image_models import save_image_model
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def repository(tmp_path, monkeypatch):
-    (tmp_path / "models").mkdir()
-    monkeypatch.setenv("BONAFIDE_MODEL_REPOSITORY", str(tmp_path / "models"))
-    monkeypatch.setenv("COLUMNS", "250")
-    return Repository(tmp_path / "models")
 
 
 @pytest.fixture(scope="module")
