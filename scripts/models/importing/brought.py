@@ -32,7 +32,7 @@ UNCALIBRATED: Final = Thresholds(low=0.4, high=0.6)
 P_FAKE: Final = Tensor(name="p_fake", dtype="FP32", shape=(1,))
 BATCHING: Final = Batching(maximum=32, preferred=(4, 8, 16), delay_us=500, queue=128, timeout_us=30_000_000)
 LARGE_BATCHING: Final = Batching(maximum=8, preferred=(2, 4, 8), delay_us=500, queue=128, timeout_us=30_000_000)
-"""Of a network that keeps a processor busy with a few rows: more at once would be waited for, as its warm-up is."""
+"""Of a network that keeps a processor busy with a few rows: whoever shares a batch with more of them only waits."""
 _LARGE_BYTES: Final = 64 * 1024 * 1024
 _PARAMETERS: Final = {"intra_op_thread_count": "2", "allow_spinning": "0"}
 _INTENDED_USE: Final = (
